@@ -1,0 +1,31 @@
+import { fileURLToPath } from 'node:url';
+import type { Job, Peer } from '../peer.ts';
+
+const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
+
+/** orderlane itself, by its command line, with one shard. */
+export function orderlane(handler?: 'noop' | 'wait'): Peer {
+  return {
+    name: 'orderlane',
+    command: ({ broker, queue, concurrency, url }: Job) => {
+      const inFlight = String(concurrency);
+      const flags = [
+        '--broker',
+        broker,
+        '--queue',
+        queue,
+        '--shards',
+        '1',
+        '--log-level',
+        'warn',
+        '--log-format',
+        'json',
+      ];
+      flags.push('--concurrency', inFlight, '--merchant-concurrency', inFlight);
+      if (handler !== undefined)
+        flags.push('--handler', fileURLToPath(new URL(`../handlers/${handler}.ts`, import.meta.url)));
+      if (url !== undefined) flags.push('--url', url, '--allow-host', '127.0.0.1');
+      return [MAIN, 'work', ...flags];
+    },
+  };
+}

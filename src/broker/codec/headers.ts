@@ -1,0 +1,50 @@
+/**
+ * Message headers that orderlane reads and writes. The first group is anybody's to set; the `orderlane_` ones are our
+ * own, written when a message is republished.
+ */
+export const HEADER = {
+  orderId: 'order_id',
+  merchantId: 'merchant_id',
+  /** Milliseconds since the epoch; the name is RabbitMQ's message-interceptor's. */
+  publishedAt: 'timestamp_in_ms',
+  /** Milliseconds since the epoch. */
+  deadline: 'deadline',
+  /** Milliseconds since the epoch. */
+  notBefore: 'not_before',
+  identity: 'orderlane_identity',
+  hop: 'orderlane_hop',
+  attempt: 'orderlane_attempt',
+  crashes: 'orderlane_crashes',
+  confirmFirst: 'orderlane_confirm_first',
+  /** Which process republished it. */
+  by: 'orderlane_by',
+  /** One publish of ours, to tell which one the broker returns. */
+  publishId: 'orderlane_publish_id',
+  reason: 'orderlane_reason',
+  detail: 'orderlane_detail',
+  endedAt: 'orderlane_ended_at',
+} as const;
+
+export type Headers = Readonly<Record<string, unknown>>;
+
+/** A header's text; numbers count as text, everything else is absent. */
+export function textHeader(headers: Headers, name: string): string | undefined {
+  const value = headers[name];
+  if (typeof value === 'string') return value === '' ? undefined : value;
+  return typeof value === 'number' && Number.isFinite(value) ? String(value) : undefined;
+}
+
+/** A header's number; numeric text counts, everything else is absent. */
+export function numberHeader(headers: Headers, name: string): number | undefined {
+  const value = headers[name];
+  if (typeof value === 'number') return Number.isFinite(value) ? value : undefined;
+  if (typeof value !== 'string' || value.trim() === '') return undefined;
+  const number = Number(value);
+  return Number.isFinite(number) ? number : undefined;
+}
+
+/** A count from one of our own headers. */
+export function countHeader(headers: Headers, name: string, least: number): number {
+  const value = headers[name];
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= least ? value : least;
+}

@@ -1,0 +1,154 @@
+import { isUtf8 } from 'node:buffer';
+import { createHash } from 'node:crypto';
+import type { Clock } from '../../clock.ts';
+import { countHeader, HEADER, type Headers, numberHeader, textHeader } from './headers.ts';
+import { at, type Pointer, parsePointer } from './json-pointer.ts';
+
+/** What a broker message says, as far as the main thread must know; see Delivery for the fields. */
+export interface Decoded {
+  identity: string;
+  orderId: string;
+  merchantId: string;
+  attempt: number;
+  hop: number;
+  crashes: number;
+  confirmFirst: boolean;
+  body: string;
+  publishedAt: number;
+  deadlineAt: number;
+  notBeforeAt: number;
+  ours: boolean;
+  malformed: string | undefined;
+}
+
+export interface CodecOptions {
+  readonly merchantKey: string;
+  readonly orderIdKey: string;
+  readonly maxMessageBytes: number;
+  readonly deadlineMs: number;
+  /** Names this process in the headers of what it republishes. */
+  readonly instance: string;
+  readonly clock: Clock;
+}
+
+/** The parts of an AMQP message that are read; amqplib's shape. */
+export interface Incoming {
+  readonly content: Buffer;
+  readonly properties: {
+    readonly headers?: Headers | undefined;
+    readonly messageId?: unknown;
+    readonly timestamp?: unknown;
+  };
+}
+
+const OLDEST_PLAUSIBLE_MS = Date.UTC(2010, 0, 1);
+const FUTURE_SKEW_MS = 5 * 60_000;
+const NO_HEADERS: Headers = {};
+
+/** Reads orders that are JSON, by headers where they tell and by the body where they do not. */
+export class JsonCodec {
+  readonly #options: CodecOptions;
+  readonly #clock: Clock;
+  readonly #merchant: Pointer;
+  readonly #orderId: Pointer;
+  /** Times in headers that cannot be true and were ignored. */
+  implausibleTimes = 0;
+
+  constructor(options: CodecOptions) {
+    this.#options = options;
+    this.#clock = options.clock;
+    this.#merchant = parsePointer(options.merchantKey);
+    this.#orderId = parsePointer(options.orderIdKey);
+  }
+
+  /** Never throws: what cannot be read comes back with `malformed` saying why. */
+  decode(message: Incoming): Decoded {
+    const { content, properties } = message;
+    const headers = properties.headers ?? NO_HEADERS;
+    const now = this.#clock.now();
+    const wall = this.#clock.wall();
+    const messageId = text(properties.messageId);
+    const hop = countHeader(headers, HEADER.hop, 0);
+    const publishedAt = this.#publishedAt(headers, properties.timestamp, wall);
+    const deadline = this.#plausible(numberHeader(headers, HEADER.deadline)) ?? publishedAt + this.#options.deadlineMs;
+    const notBefore = hop === 0 ? undefined : numberHeader(headers, HEADER.notBefore);
+    const decoded: Decoded = {
+      identity: textHeader(headers, HEADER.identity) ?? messageId ?? '',
+      orderId: textHeader(headers, HEADER.orderId) ?? '',
+      merchantId: textHeader(headers, HEADER.merchantId) ?? '',
+      attempt: countHeader(headers, HEADER.attempt, 1),
+      hop,
+      crashes: countHeader(headers, HEADER.crashes, 0),
+      confirmFirst: headers[HEADER.confirmFirst] === true,
+      body: '',
+      publishedAt,
+      deadlineAt: now + (deadline - wall),
+      notBeforeAt: notBefore === undefined || notBefore <= wall ? 0 : now + (notBefore - wall),
+      ours: hop > 0 && headers[HEADER.by] === this.#options.instance,
+      malformed: undefined,
+    };
+    if (content.length > this.#options.maxMessageBytes) {
+      decoded.malformed = `${content.length} bytes, more than --max-message-bytes ${this.#options.maxMessageBytes}`;
+    } else if (!isUtf8(content)) {
+      decoded.malformed = 'the body is not UTF-8';
+    } else {
+      decoded.body = content.toString('utf8');
+      decoded.malformed = this.#fillFromBody(decoded, messageId);
+    }
+    return decoded;
+  }
+
+  /** Parses the body only when headers do not tell; returns why the message is malformed, if it is. */
+  #fillFromBody(decoded: Decoded, messageId: string | undefined): string | undefined {
+    if (decoded.merchantId === '' || decoded.orderId === '') {
+      let body: unknown;
+      try {
+        body = JSON.parse(decoded.body);
+      } catch (error) {
+        return notJson(error);
+      }
+      if (decoded.merchantId === '') decoded.merchantId = text(at(body, this.#merchant)) ?? '';
+      if (decoded.orderId === '') decoded.orderId = text(at(body, this.#orderId)) ?? messageId ?? '';
+    }
+    if (decoded.merchantId === '') {
+      return `no merchant ID: neither the header ${HEADER.merchantId} nor ${this.#options.merchantKey} in the body is text or a number`;
+    }
+    if (decoded.orderId === '') {
+      return `no order ID: neither the header ${HEADER.orderId} nor ${this.#options.orderIdKey} in the body nor message_id tells`;
+    }
+    // Two messages of one order differ in their bodies; the hash keeps them two.
+    if (decoded.identity === '') decoded.identity = `${decoded.orderId}:${hash(decoded.body)}`;
+    return undefined;
+  }
+
+  #publishedAt(headers: Headers, timestamp: unknown, wall: number): number {
+    const precise = this.#plausible(numberHeader(headers, HEADER.publishedAt), wall);
+    if (precise !== undefined) return precise;
+    // AMQP's own timestamp is whole seconds: the second's end, so that no deadline comes early.
+    const seconds = typeof timestamp === 'number' ? timestamp : undefined;
+    const coarse = this.#plausible(seconds === undefined ? undefined : seconds * 1000 + 999, wall + 1000);
+    return coarse ?? wall;
+  }
+
+  #plausible(time: number | undefined, latest: number = Number.POSITIVE_INFINITY): number | undefined {
+    if (time === undefined) return undefined;
+    if (time >= OLDEST_PLAUSIBLE_MS && time <= latest + FUTURE_SKEW_MS) return time;
+    this.implausibleTimes++;
+    return undefined;
+  }
+}
+
+function text(value: unknown): string | undefined {
+  if (typeof value === 'string') return value === '' ? undefined : value;
+  return typeof value === 'number' && Number.isFinite(value) ? String(value) : undefined;
+}
+
+function hash(body: string): string {
+  return createHash('sha256').update(body).digest('hex').slice(0, 32);
+}
+
+/** Where JSON ends being JSON. V8's own message quotes the body, which is customer data. */
+export function notJson(error: unknown): string {
+  const position = error instanceof Error ? /position (\d+)/.exec(error.message)?.[1] : undefined;
+  return position === undefined ? 'the body is not JSON' : `the body is not JSON (at character ${position})`;
+}

@@ -1,0 +1,181 @@
+import type { Channel, ChannelModel, ConsumeMessage } from 'amqplib';
+import { messageOf } from '../../errors.ts';
+import { AckWindow, type Unacked } from './acks.ts';
+import { CALL_LIMIT_MS, within } from './within.ts';
+
+/** A delivery that the consumer has handed out: what it needs to know of it again. */
+export interface Held extends Unacked {
+  readonly epoch: number;
+  readonly bytes: number;
+}
+
+export interface ConsumerOptions {
+  readonly queue: string;
+  readonly prefetch: number;
+  readonly windowBytes: number;
+  readonly tag: string;
+}
+
+export interface ConsumerEvents {
+  /** Turns a message into what is held; called once a delivery, before it is counted. */
+  received(message: ConsumeMessage, epoch: number): Held;
+  /** Called after it was counted. */
+  delivered(held: Held): void;
+  /** The channel of this epoch cannot be used any more. */
+  failed(epoch: number, why: string): void;
+}
+
+interface Live {
+  readonly epoch: number;
+  readonly channel: Channel;
+  readonly acks: AckWindow;
+  /** What the consumer was started with; AMQP applies a prefetch to consumers that start after it. */
+  prefetch: number;
+  /** Whether the broker is sending; changing means that a cancel or a consume is under way. */
+  consuming: 'yes' | 'no' | 'changing';
+  unsettled: number;
+  bytes: number;
+}
+
+/**
+ * The consuming channel and its window. The broker bounds the window in messages only; in bytes we do, by cancelling the
+ * consumer when the window is full and starting it again, with a prefetch that suits the size of the messages, when a
+ * quarter of it is free.
+ */
+export class Consumer {
+  readonly #options: ConsumerOptions;
+  readonly #events: ConsumerEvents;
+  #live: Live | undefined;
+  #stopping = false;
+
+  constructor(options: ConsumerOptions, events: ConsumerEvents) {
+    this.#options = options;
+    this.#events = events;
+  }
+
+  async open(connection: ChannelModel, epoch: number): Promise<void> {
+    const channel = await within(CALL_LIMIT_MS, 'a channel', connection.createChannel());
+    let why = 'the channel closed';
+    channel.on('error', (error: Error) => {
+      why = messageOf(error);
+    });
+    // In a microtask: when the whole connection is gone, its own reason is told first.
+    channel.on('close', () => queueMicrotask(() => this.#events.failed(epoch, why)));
+    channel.on('handler-error', (error: Error) => this.#events.failed(epoch, messageOf(error)));
+    // Internals of amqplib, pinned: the channel's number, and the socket below the stream that paces single frames.
+    const { ch, connection: wire } = channel as unknown as {
+      ch: number;
+      connection: { sendBytes(bytes: Buffer): void };
+    };
+    const acks = new AckWindow(ch, (frames) => {
+      if (this.#live?.epoch === epoch) wire.sendBytes(frames);
+    });
+    const live: Live = {
+      epoch,
+      channel,
+      acks,
+      prefetch: this.#options.prefetch,
+      consuming: 'no',
+      unsettled: 0,
+      bytes: 0,
+    };
+    this.#live = live;
+    if (!this.#stopping) await this.#consume(live, this.#options.prefetch);
+  }
+
+  closed(epoch: number): void {
+    if (this.#live?.epoch === epoch) this.#live = undefined;
+  }
+
+  get unsettled(): number {
+    return this.#live?.unsettled ?? 0;
+  }
+
+  get unsettledBytes(): number {
+    return this.#live?.bytes ?? 0;
+  }
+
+  isCurrent(epoch: number): boolean {
+    return this.#live?.epoch === epoch;
+  }
+
+  /** Acknowledges at the end of this turn; false when the delivery's channel is gone. */
+  ack(held: Held): boolean {
+    const live = this.#live;
+    if (live === undefined || live.epoch !== held.epoch) return false;
+    live.acks.ack(held);
+    live.unsettled--;
+    live.bytes -= held.bytes;
+    if (live.prefetch !== this.#options.prefetch || live.consuming === 'no') this.#tune(live);
+    return true;
+  }
+
+  /** Takes no more; resolves when the broker has sent its last. */
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    const live = this.#live;
+    if (live?.consuming === 'yes') await this.#cancel(live);
+  }
+
+  /** Writes what is due now, before the connection ends. */
+  flush(): void {
+    this.#live?.acks.flush();
+  }
+
+  async #consume(live: Live, prefetch: number): Promise<void> {
+    live.consuming = 'changing';
+    live.prefetch = prefetch;
+    await within(CALL_LIMIT_MS, 'basic.qos', live.channel.prefetch(prefetch));
+    const on = (message: ConsumeMessage | null): void => this.#onMessage(live, message);
+    await within(
+      CALL_LIMIT_MS,
+      'basic.consume',
+      live.channel.consume(this.#options.queue, on, { consumerTag: this.#options.tag }),
+    );
+    live.consuming = 'yes';
+    if (this.#stopping) await this.#cancel(live);
+  }
+
+  async #cancel(live: Live): Promise<void> {
+    live.consuming = 'changing';
+    await within(CALL_LIMIT_MS, 'basic.cancel', live.channel.cancel(this.#options.tag));
+    live.consuming = 'no';
+  }
+
+  #onMessage(live: Live, message: ConsumeMessage | null): void {
+    if (message === null) {
+      this.#events.failed(live.epoch, 'the broker cancelled the consumer (was the queue deleted?)');
+      return;
+    }
+    const held = this.#events.received(message, live.epoch);
+    live.acks.add(held);
+    live.unsettled++;
+    live.bytes += held.bytes;
+    this.#events.delivered(held);
+    if (live.bytes > this.#options.windowBytes && live.consuming === 'yes') {
+      this.#change(live, () => this.#cancel(live));
+    }
+  }
+
+  #tune(live: Live): void {
+    if (this.#stopping || live.consuming === 'changing') return;
+    const { prefetch, windowBytes } = this.#options;
+    if (live.consuming === 'no') {
+      if (live.bytes > windowBytes * 0.75) return;
+      // As many as fit, by the size of those in hand, which filled the window.
+      const mean = live.unsettled === 0 ? 0 : live.bytes / live.unsettled;
+      const fit = mean === 0 ? live.prefetch : Math.floor(windowBytes / mean);
+      this.#change(live, () => this.#consume(live, Math.max(1, Math.min(prefetch, fit))));
+    } else if (live.unsettled <= 1 && live.prefetch < prefetch) {
+      // Nearly dry with a small prefetch: the large messages are through.
+      this.#change(live, async () => {
+        await this.#cancel(live);
+        if (!this.#stopping) await this.#consume(live, Math.min(prefetch, live.prefetch * 4));
+      });
+    }
+  }
+
+  #change(live: Live, change: () => Promise<void>): void {
+    change().catch((error: unknown) => this.#events.failed(live.epoch, messageOf(error)));
+  }
+}

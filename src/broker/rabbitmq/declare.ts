@@ -1,0 +1,121 @@
+import type { Channel, ChannelModel } from 'amqplib';
+import { messageOf, OrderlaneError } from '../../errors.ts';
+import { type QueueDeclaration, type Topology, topologyOf } from './topology.ts';
+import { CALL_LIMIT_MS, within } from './within.ts';
+
+/** Versions that may lose messages in dead-letter cycles, which the ladder is (rabbitmq-server #11159). */
+const LOSES_MESSAGES = /^3\.13\.[0-2]\b/;
+
+export interface Declared {
+  readonly topology: Topology;
+  readonly version: string;
+  /** What differs and is tolerated. */
+  readonly warnings: readonly string[];
+}
+
+/**
+ * Makes the topology (`create`), or makes nothing and finds out what is missing (`passive`). Either way a queue with
+ * other arguments is found by declaring it with ours: RabbitMQ's refusal names the argument and both values.
+ */
+export async function declare(connection: ChannelModel, queue: string, mode: 'create' | 'passive'): Promise<Declared> {
+  const version = String(connection.connection.serverProperties['version'] ?? 'unknown');
+  if (LOSES_MESSAGES.test(version)) {
+    throw new OrderlaneError(
+      'BROKER_REFUSED',
+      `RabbitMQ ${version} may lose messages that are dead-lettered in a cycle, as delayed retries are: upgrade to 3.13.3 or later.`,
+    );
+  }
+  const topology = topologyOf(queue, version);
+  const warnings: string[] = [];
+  if (mode === 'passive') await requireAll(connection, topology);
+  try {
+    await declareQueue(connection, topology.source);
+  } catch (error) {
+    if (mode === 'create' || !isMismatch(error)) throw error;
+    warnings.push(messageOf(error));
+  }
+  for (const each of topology.others) await declareQueue(connection, each);
+  if (mode === 'create') {
+    await call(connection, `exchange '${topology.exchange}'`, async (channel) => {
+      await channel.assertExchange(topology.exchange, 'direct', { durable: true });
+      await channel.bindQueue(queue, topology.exchange, queue);
+    });
+  }
+  return { topology, version, warnings };
+}
+
+async function requireAll(connection: ChannelModel, topology: Topology): Promise<void> {
+  const missing: string[] = [];
+  for (const { name } of [topology.source, ...topology.others]) {
+    try {
+      await call(connection, `queue '${name}'`, (channel) => channel.checkQueue(name));
+    } catch (error) {
+      if (codeOf(error) !== 404) throw error;
+      missing.push(`queue '${name}'`);
+    }
+  }
+  try {
+    await call(connection, `exchange '${topology.exchange}'`, (channel) => channel.checkExchange(topology.exchange));
+  } catch (error) {
+    if (codeOf(error) !== 404) throw error;
+    missing.push(`exchange '${topology.exchange}'`);
+  }
+  if (missing.length === 0) return;
+  throw new OrderlaneError(
+    'BROKER_REFUSED',
+    `with --declare passive everything must be there, but the broker has no ${missing.join(', no ')}. Make them, or run once with --declare create.`,
+  );
+}
+
+async function declareQueue(connection: ChannelModel, queue: QueueDeclaration): Promise<void> {
+  await call(connection, `queue '${queue.name}'`, (channel) =>
+    channel.assertQueue(queue.name, { durable: true, arguments: queue.arguments }),
+  );
+}
+
+const MISMATCH =
+  /inequivalent arg '([^']+)' for (queue|exchange) '([^']+)'.*?: received (.+?) but current is (.+?)(?:"|$)/;
+
+/** Each on a channel of its own: a refusal closes the channel. */
+async function call<T>(connection: ChannelModel, what: string, work: (channel: Channel) => Promise<T>): Promise<T> {
+  const channel = await within(CALL_LIMIT_MS, 'a channel', connection.createChannel());
+  channel.on('error', () => undefined); // the refusal also rejects the call
+  try {
+    const result = await within(CALL_LIMIT_MS, `the declaration of ${what}`, work(channel));
+    await within(CALL_LIMIT_MS, 'the close of a channel', channel.close());
+    return result;
+  } catch (error) {
+    throw explained(error, what);
+  }
+}
+
+function explained(error: unknown, what: string): unknown {
+  const message = messageOf(error);
+  const mismatch = MISMATCH.exec(message);
+  if (mismatch !== null) {
+    const [, argument, , , received, current] = mismatch;
+    const text = `${what} has other arguments than orderlane needs: ${argument} should be ${plain(received)} but is ${plain(current)}. Use another --queue, remove the old one when it is empty, or take it as it is with --declare passive.`;
+    return new OrderlaneError('BROKER_REFUSED', text, { cause: error });
+  }
+  if (codeOf(error) === 403) {
+    return new OrderlaneError('BROKER_REFUSED', `the broker does not permit this user to declare ${what}: ${message}`, {
+      cause: error,
+    });
+  }
+  return error;
+}
+
+function plain(value: string | undefined): string {
+  return value === undefined || value === 'none'
+    ? 'absent'
+    : value.replace(/^the value /, '').replace(/ of type '\w+'$/, '');
+}
+
+function isMismatch(error: unknown): boolean {
+  return error instanceof OrderlaneError && codeOf(error.cause) === 406;
+}
+
+function codeOf(error: unknown): number | undefined {
+  const code = (error as { code?: unknown } | undefined)?.code;
+  return typeof code === 'number' ? code : undefined;
+}

@@ -1,0 +1,236 @@
+import { readFileSync } from 'node:fs';
+import { type ChannelModel, connect } from 'amqplib';
+import { messageOf, OrderlaneError } from '../../errors.ts';
+import { within } from './within.ts';
+
+export interface Addresses {
+  /** AMQP URLs, tried in turn. */
+  readonly urls: readonly string[];
+  readonly ca?: string;
+  readonly cert?: string;
+  readonly key?: string;
+}
+
+export interface LinkEvents {
+  /** Sets up channels on a new connection. Rejecting makes the link try again, or fail for good on BROKER_REFUSED. */
+  open(connection: ChannelModel, epoch: number): Promise<void>;
+  /** The connection of this epoch, for which `open` was called, is gone. */
+  lost(epoch: number, why: string): void;
+  warn(fields: object, message: string): void;
+  info(fields: object, message: string): void;
+}
+
+type State =
+  | { readonly kind: 'idle' }
+  | { readonly kind: 'connecting' }
+  | { readonly kind: 'open'; readonly connection: ChannelModel; readonly epoch: number }
+  | { readonly kind: 'waiting'; readonly timer: NodeJS.Timeout }
+  | { readonly kind: 'stopped' };
+
+const HEARTBEAT_S = 10;
+const CONNECT_LIMIT_MS = 10_000;
+const SETUP_LIMIT_MS = 60_000;
+const CLOSE_LIMIT_MS = 2_000;
+const BACKOFF_MS = 250;
+const BACKOFF_MAX_MS = 15_000;
+
+/**
+ * One connection to the broker, kept alive: connects to one address after the other, sets up through `open`, and starts
+ * over with backoff and jitter whenever it is lost. amqplib's own recovery is not used: a socket that is lost during its
+ * setup is reported ready and never reconnects.
+ */
+export class Link {
+  readonly #role: string;
+  readonly #addresses: Addresses;
+  readonly #events: LinkEvents;
+  #state: State = { kind: 'idle' };
+  #epoch = 0;
+  #failures = 0;
+
+  constructor(role: string, addresses: Addresses, events: LinkEvents) {
+    this.#role = role;
+    this.#addresses = addresses;
+    this.#events = events;
+  }
+
+  get isOpen(): boolean {
+    return this.#state.kind === 'open';
+  }
+
+  /** Resolves when the link is open and set up; gives up after `waitMs`, or at once when the broker refuses us. */
+  async start(waitMs: number): Promise<void> {
+    const giveUpAt = performance.now() + waitMs;
+    for (;;) {
+      try {
+        await this.#connect();
+        return;
+      } catch (error) {
+        if (this.#isStopped()) throw error;
+        if (error instanceof OrderlaneError && error.code === 'BROKER_REFUSED') throw error;
+        const waited = this.#backoff();
+        if (performance.now() + waited > giveUpAt) throw unreachable(this.#addresses.urls, waitMs, error);
+        if (this.#failures === 1) {
+          this.#events.info(
+            { broker: this.#addresses.urls.map(redacted), reason: messageOf(error) },
+            'waiting for the broker',
+          );
+        }
+        await new Promise((resolve) => setTimeout(resolve, waited));
+        if (this.#isStopped()) throw error;
+      }
+    }
+  }
+
+  /** Drops the connection of this epoch, if it is still the one, and connects anew. */
+  fail(epoch: number, why: string): void {
+    const state = this.#state;
+    if (state.kind !== 'open' || state.epoch !== epoch) return;
+    this.#state = { kind: 'connecting' };
+    void closeQuietly(state.connection);
+    this.#events.lost(epoch, why);
+    this.#reconnect(why);
+  }
+
+  /** Safe before start and twice. */
+  async stop(): Promise<void> {
+    const state = this.#state;
+    this.#state = { kind: 'stopped' };
+    if (state.kind === 'waiting') clearTimeout(state.timer);
+    if (state.kind === 'open') await closeQuietly(state.connection);
+  }
+
+  async #connect(): Promise<void> {
+    this.#state = { kind: 'connecting' };
+    const { urls } = this.#addresses;
+    const url = urls[this.#failures % urls.length] as string;
+    let connection: ChannelModel | undefined;
+    try {
+      const dialling = this.#dial(url);
+      connection = await within(CONNECT_LIMIT_MS, 'a connection attempt', dialling).catch((error: unknown) => {
+        // One that comes too late must not stay open.
+        dialling.then(closeQuietly, () => undefined);
+        throw error;
+      });
+      const epoch = ++this.#epoch;
+      let down: string | undefined;
+      // Both always listened to, from the first moment: an unheard 'error' would end the process.
+      connection.on('error', (error: Error) => {
+        down ??= messageOf(error);
+      });
+      connection.on('close', (error?: Error) => {
+        down ??= error === undefined ? 'closed' : messageOf(error);
+        this.fail(epoch, down);
+      });
+      await within(SETUP_LIMIT_MS, 'the setup of channels and queues', this.#events.open(connection, epoch));
+      if (this.#isStopped()) throw new Error('stopped');
+      if (down !== undefined) throw new Error(down);
+      this.#state = { kind: 'open', connection, epoch };
+      this.#failures = 0;
+    } catch (error) {
+      this.#failures++;
+      if (connection !== undefined) {
+        void closeQuietly(connection);
+        this.#events.lost(this.#epoch, messageOf(error));
+      }
+      throw refused(error, url) ?? error;
+    }
+  }
+
+  async #dial(url: string): Promise<ChannelModel> {
+    const { ca, cert, key } = this.#addresses;
+    const parsed = new URL(url);
+    if (!parsed.searchParams.has('heartbeat')) parsed.searchParams.set('heartbeat', String(HEARTBEAT_S));
+    return await connect(parsed.href, {
+      noDelay: true,
+      timeout: CONNECT_LIMIT_MS,
+      clientProperties: { connection_name: `orderlane ${this.#role}` },
+      ...(ca === undefined ? {} : { ca: [readFileSync(ca)] }),
+      ...(cert === undefined ? {} : { cert: readFileSync(cert) }),
+      ...(key === undefined ? {} : { key: readFileSync(key) }),
+    });
+  }
+
+  #reconnect(why: string): void {
+    if (this.#isStopped()) return;
+    const waitMs = this.#backoff();
+    this.#events.warn({ reason: why, delayMs: Math.round(waitMs) }, `${this.#role} connection lost; reconnecting`);
+    const timer = setTimeout(() => {
+      this.#connect().then(
+        () => this.#events.info({}, `${this.#role} connection is back`),
+        (error: unknown) => this.#reconnect(messageOf(error)),
+      );
+    }, waitMs);
+    this.#state = { kind: 'waiting', timer };
+  }
+
+  /** Exponential with half jitter: many processes that lost one broker must not come back as one. */
+  #backoff(): number {
+    const full = Math.min(BACKOFF_MAX_MS, BACKOFF_MS * 2 ** Math.min(this.#failures, 10));
+    return full / 2 + (Math.random() * full) / 2;
+  }
+
+  #isStopped(): boolean {
+    return this.#state.kind === 'stopped';
+  }
+}
+
+/** A broker URL without its password. */
+export function redacted(url: string): string {
+  try {
+    const parsed = new URL(url);
+    if (parsed.password !== '') parsed.password = '***';
+    return parsed.href;
+  } catch {
+    return '(not a URL)';
+  }
+}
+
+async function closeQuietly(connection: ChannelModel): Promise<void> {
+  try {
+    await within(CLOSE_LIMIT_MS, 'a close', connection.close());
+  } catch {
+    // It is gone already, or does not answer: end the socket, which is all that close would have done.
+    (connection.connection as unknown as { stream: { destroy(): void } }).stream.destroy();
+  }
+}
+
+function unreachable(urls: readonly string[], waitMs: number, cause: unknown): OrderlaneError {
+  const where = urls.map(redacted).join(', ');
+  return new OrderlaneError(
+    'BROKER_UNREACHABLE',
+    `no broker at ${where} within ${waitMs / 1000} s: ${why(cause)}. Check that RabbitMQ runs there, or set --broker; --connect-wait sets how long to try.`,
+    { cause },
+  );
+}
+
+/** Node reports a refused `localhost` as an AggregateError without a message of its own. */
+function why(error: unknown): string {
+  if (error instanceof AggregateError) return error.errors.map((each) => messageOf(each)).join('; ');
+  return messageOf(error);
+}
+
+/** What will not get better by trying again. */
+function refused(error: unknown, url: string): OrderlaneError | undefined {
+  if (error instanceof OrderlaneError) return error;
+  const message = messageOf(error);
+  const who = redacted(url);
+  if (/ACCESS.REFUSED|\b403\b/.test(message)) {
+    return new OrderlaneError(
+      'BROKER_REFUSED',
+      `the broker at ${who} refuses the user name or password, or their permissions: ${message}`,
+      {
+        cause: error,
+      },
+    );
+  }
+  if (/NOT.ALLOWED|\b530\b/.test(message)) {
+    return new OrderlaneError(
+      'BROKER_REFUSED',
+      `the broker at ${who} does not have, or does not allow, that virtual host: ${message}`,
+      {
+        cause: error,
+      },
+    );
+  }
+  return undefined;
+}

@@ -1,0 +1,147 @@
+import type { ChannelModel, ConfirmChannel, Message, Options } from 'amqplib';
+import { messageOf } from '../../errors.ts';
+import { HEADER } from '../codec/headers.ts';
+import { CALL_LIMIT_MS, within } from './within.ts';
+
+/** A message on its way to a queue; kept until the broker has confirmed that a queue has it. */
+export interface Outgoing {
+  readonly queue: string;
+  readonly body: Buffer;
+  readonly properties: Options.Publish;
+  /** The queue has it, durably. */
+  done(): void;
+}
+
+export interface PublisherEvents {
+  failed(epoch: number, why: string): void;
+  warn(fields: object, message: string): void;
+}
+
+const MAX_UNCONFIRMED = 1000;
+const RETRY_MS = 1000;
+
+/**
+ * Publishes with confirms and `mandatory`, and tries again for as long as the process lives: what it holds is unsettled
+ * at the broker and bounded by the window. A confirm does not mean that a queue has the message: when nothing is bound,
+ * the message is returned first, and then confirmed.
+ */
+export class Publisher {
+  readonly #events: PublisherEvents;
+  readonly #instance: string;
+  #channel: ConfirmChannel | undefined;
+  #epoch = 0;
+  #sequence = 0;
+  #blocked = false;
+  #full = false;
+  #todo: Outgoing[] = [];
+  readonly #unconfirmed = new Map<string, Outgoing>();
+  readonly #returned = new Set<string>();
+  #warned = false;
+
+  constructor(instance: string, events: PublisherEvents) {
+    this.#instance = instance;
+    this.#events = events;
+  }
+
+  /** Messages that no queue has yet. */
+  get pending(): number {
+    return this.#todo.length + this.#unconfirmed.size;
+  }
+
+  async open(connection: ChannelModel, epoch: number): Promise<void> {
+    const channel = await within(CALL_LIMIT_MS, 'a confirm channel', connection.createConfirmChannel());
+    let why = 'the channel closed';
+    channel.on('error', (error: Error) => {
+      why = messageOf(error);
+    });
+    // In a microtask: when the whole connection is gone, its own reason is told first.
+    channel.on('close', () => queueMicrotask(() => this.#events.failed(epoch, why)));
+    channel.on('return', (message: Message) => {
+      const id: unknown = message.properties.headers?.[HEADER.publishId];
+      if (typeof id === 'string') this.#returned.add(id);
+    });
+    channel.on('drain', () => {
+      this.#full = false;
+      this.#pump();
+    });
+    connection.on('blocked', (reason: string) => {
+      this.#blocked = true;
+      this.#events.warn({ reason }, 'the broker takes no more messages for now: retries and dead letters wait');
+    });
+    connection.on('unblocked', () => {
+      this.#blocked = false;
+      this.#pump();
+    });
+    this.#channel = channel;
+    this.#epoch = epoch;
+    this.#blocked = false;
+    this.#full = false;
+    this.#pump();
+  }
+
+  /** Everything without a confirm goes again, first. */
+  closed(epoch: number): void {
+    if (epoch !== this.#epoch) return;
+    this.#channel = undefined;
+    this.#todo = [...this.#unconfirmed.values(), ...this.#todo];
+    this.#unconfirmed.clear();
+    this.#returned.clear();
+  }
+
+  publish(message: Outgoing): void {
+    this.#todo.push(message);
+    this.#pump();
+  }
+
+  #pump(): void {
+    const channel = this.#channel;
+    if (channel === undefined || this.#blocked) return;
+    let sent = 0;
+    while (sent < this.#todo.length && this.#unconfirmed.size < MAX_UNCONFIRMED && !this.#full) {
+      const message = this.#todo[sent] as Outgoing;
+      try {
+        this.#send(channel, message);
+      } catch (error) {
+        this.#todo.splice(0, sent);
+        this.#events.failed(this.#epoch, messageOf(error));
+        return;
+      }
+      sent++;
+    }
+    if (sent > 0) this.#todo.splice(0, sent);
+  }
+
+  #send(channel: ConfirmChannel, message: Outgoing): void {
+    const epoch = this.#epoch;
+    const id = `${this.#instance}-${++this.#sequence}`;
+    const options: Options.Publish = {
+      ...message.properties,
+      mandatory: true,
+      persistent: true,
+      headers: { ...message.properties.headers, [HEADER.publishId]: id },
+    };
+    this.#full = !channel.publish('', message.queue, message.body, options, (error: unknown) => {
+      if (epoch !== this.#epoch || !this.#unconfirmed.delete(id)) return; // its channel is gone: it went back already
+      const returned = this.#returned.delete(id);
+      if (error === null && !returned) {
+        this.#warned = false;
+        message.done();
+      } else {
+        this.#later(message, returned ? 'there is no such queue' : 'the broker refused it');
+      }
+      this.#pump();
+    });
+    this.#unconfirmed.set(id, message);
+  }
+
+  #later(message: Outgoing, reason: string): void {
+    if (!this.#warned) {
+      this.#warned = true;
+      this.#events.warn(
+        { queue: message.queue, reason },
+        'could not store a message; its order stays unsettled and it is tried again',
+      );
+    }
+    setTimeout(() => this.publish(message), RETRY_MS);
+  }
+}

@@ -1,0 +1,225 @@
+import type { ChannelModel, ConsumeMessage, MessageProperties } from 'amqplib';
+import type { Clock } from '../../clock.ts';
+import { RUNGS_MS } from '../../ladder.ts';
+import type { Settlement } from '../../outcome.ts';
+import { type CodecOptions, JsonCodec } from '../codec/json.ts';
+import type { Delivery, Sink, Source, Window } from '../source.ts';
+import type { Unacked } from './acks.ts';
+import { Consumer, type Held } from './consumer.ts';
+import { declare } from './declare.ts';
+import { type Addresses, Link, type LinkEvents } from './link.ts';
+import { Publisher } from './publisher.ts';
+import { republish } from './republish.ts';
+import { names } from './topology.ts';
+import { CALL_LIMIT_MS, within } from './within.ts';
+
+export interface RabbitmqOptions extends CodecOptions, Addresses {
+  readonly queue: string;
+  readonly declare: 'create' | 'passive';
+  readonly prefetch: number;
+  readonly windowBytes: number;
+  readonly connectWaitMs: number;
+}
+
+export interface SourceLog {
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+}
+
+interface RabbitmqDelivery extends Delivery, Held {
+  readonly properties: MessageProperties;
+  /** The published bytes of a message that is not text. */
+  readonly raw: Buffer | undefined;
+}
+
+const FLUSH_LIMIT_MS = 5_000;
+const NO_DELIVERY: Unacked | undefined = undefined;
+
+/**
+ * RabbitMQ as a source. Two connections, one to consume and one to publish, so that a blocked publisher never stalls
+ * acks. A delivery that must go elsewhere is published there, confirmed, and only then acknowledged.
+ */
+export class RabbitmqSource implements Source {
+  readonly #options: RabbitmqOptions;
+  readonly #clock: Clock;
+  readonly #log: SourceLog;
+  readonly #codec: JsonCodec;
+  readonly #consumer: Consumer;
+  readonly #publisher: Publisher;
+  readonly #consuming: Link;
+  readonly #publishing: Link;
+  #publishConnection: ChannelModel | undefined;
+  #sink: Sink | undefined;
+  #warned = false;
+  #flushed: (() => void) | undefined;
+
+  constructor(options: RabbitmqOptions, log: SourceLog) {
+    this.#options = options;
+    this.#clock = options.clock;
+    this.#log = log;
+    this.#codec = new JsonCodec(options);
+    this.#consumer = new Consumer(
+      {
+        queue: options.queue,
+        prefetch: options.prefetch,
+        windowBytes: options.windowBytes,
+        tag: `orderlane-${options.instance}`,
+      },
+      {
+        received: (message, epoch) => this.#decode(message, epoch),
+        delivered: (held) => this.#sink?.received(held as RabbitmqDelivery),
+        failed: (epoch, why) => this.#consuming.fail(epoch, why),
+      },
+    );
+    this.#publisher = new Publisher(options.instance, {
+      failed: (epoch, why) => this.#publishing.fail(epoch, why),
+      warn: (fields, message) => log.warn(fields, message),
+    });
+    this.#consuming = new Link(
+      'consuming',
+      options,
+      this.#events(
+        (connection, epoch) => this.#openConsumer(connection, epoch),
+        (epoch) => {
+          this.#consumer.closed(epoch);
+          this.#sink?.lost(epoch);
+        },
+      ),
+    );
+    this.#publishing = new Link(
+      'publishing',
+      options,
+      this.#events(
+        async (connection, epoch) => {
+          await this.#publisher.open(connection, epoch);
+          this.#publishConnection = connection;
+        },
+        (epoch) => {
+          this.#publishConnection = undefined;
+          this.#publisher.closed(epoch);
+        },
+      ),
+    );
+  }
+
+  /** Header times that were ignored because they cannot be true. */
+  get implausibleTimes(): number {
+    return this.#codec.implausibleTimes;
+  }
+
+  get connected(): boolean {
+    return this.#consuming.isOpen && this.#publishing.isOpen;
+  }
+
+  async start(sink: Sink): Promise<void> {
+    this.#sink = sink;
+    await this.#publishing.start(this.#options.connectWaitMs);
+    await this.#consuming.start(this.#options.connectWaitMs);
+  }
+
+  settle(delivery: Delivery, settlement: Settlement): 'settled' | 'pending' | 'stale' {
+    const held = delivery as RabbitmqDelivery;
+    if (settlement.kind === 'ack') return this.#consumer.ack(held) ? 'settled' : 'stale';
+    if (!this.#consumer.isCurrent(held.epoch)) return 'stale';
+    const wall = this.#clock.wall();
+    const deadline = wall + (held.deadlineAt - this.#clock.now());
+    const { queue, instance } = this.#options;
+    this.#publisher.publish({
+      ...republish(queue, held, held.properties, settlement, instance, { wall, deadline }),
+      body: held.raw ?? Buffer.from(held.body, 'utf8'),
+      done: () => {
+        this.#consumer.ack(held);
+        this.#sink?.settled(held);
+        if (this.#publisher.pending === 0) this.#flushed?.();
+      },
+    });
+    return 'pending';
+  }
+
+  window(): Window {
+    return { unsettled: this.#consumer.unsettled, unsettledBytes: this.#consumer.unsettledBytes };
+  }
+
+  async backlog(): Promise<number> {
+    const connection = this.#publishConnection;
+    if (connection === undefined) throw new Error('not connected');
+    const { queue } = this.#options;
+    const channel = await within(CALL_LIMIT_MS, 'a channel', connection.createChannel());
+    channel.on('error', () => undefined);
+    let messages = 0;
+    for (const name of [queue, ...RUNGS_MS.map((rung) => names.rung(queue, rung))]) {
+      messages += (await within(CALL_LIMIT_MS, `the count of queue '${name}'`, channel.checkQueue(name))).messageCount;
+    }
+    await within(CALL_LIMIT_MS, 'the close of a channel', channel.close());
+    return messages;
+  }
+
+  async stopConsuming(): Promise<void> {
+    // A channel that dies here has stopped consuming as well.
+    await this.#consumer
+      .stop()
+      .catch((error: unknown) => this.#log.warn({ err: error }, 'the consumer could not be cancelled'));
+  }
+
+  async stop(): Promise<void> {
+    if (this.#publisher.pending > 0 && this.#publishing.isOpen) {
+      const flushed = new Promise<void>((resolve) => {
+        this.#flushed = resolve;
+      });
+      await within(FLUSH_LIMIT_MS, 'the last confirms', flushed).catch((error: unknown) => {
+        this.#log.warn({ err: error, count: this.#publisher.pending }, 'their orders go back to the queue');
+      });
+    }
+    this.#consumer.flush();
+    await Promise.all([this.#consuming.stop(), this.#publishing.stop()]);
+  }
+
+  async #openConsumer(connection: ChannelModel, epoch: number): Promise<void> {
+    const { queue, declare: mode } = this.#options;
+    const { version, warnings } = await declare(connection, queue, mode);
+    if (!this.#warned) {
+      for (const warning of warnings) this.#log.warn({ queue }, warning);
+      this.#log.info({ queue, version }, 'connected to RabbitMQ');
+      this.#warned = true;
+    }
+    await this.#consumer.open(connection, epoch);
+  }
+
+  /** The hot path: one object a delivery, the body converted once, nothing of amqplib's buffers kept. */
+  #decode(message: ConsumeMessage, epoch: number): RabbitmqDelivery {
+    const decoded = this.#codec.decode(message);
+    const delivery: RabbitmqDelivery = {
+      epoch,
+      tag: message.fields.deliveryTag,
+      redelivered: message.fields.redelivered,
+      identity: decoded.identity,
+      orderId: decoded.orderId,
+      merchantId: decoded.merchantId,
+      attempt: decoded.attempt,
+      hop: decoded.hop,
+      crashes: decoded.crashes,
+      confirmFirst: decoded.confirmFirst,
+      body: decoded.body,
+      bytes: message.content.length,
+      publishedAt: decoded.publishedAt,
+      deadlineAt: decoded.deadlineAt,
+      notBeforeAt: decoded.notBeforeAt,
+      ours: decoded.ours,
+      malformed: decoded.malformed,
+      properties: message.properties,
+      raw: decoded.malformed === undefined ? undefined : Buffer.from(message.content),
+      before: NO_DELIVERY,
+      after: NO_DELIVERY,
+    };
+    return delivery;
+  }
+
+  #events(open: LinkEvents['open'], lost: (epoch: number) => void): LinkEvents {
+    return {
+      open,
+      lost,
+      warn: (fields, message) => this.#log.warn(fields, message),
+      info: (fields, message) => this.#log.info(fields, message),
+    };
+  }
+}

@@ -1,0 +1,70 @@
+import type { MessageProperties, Options } from 'amqplib';
+import { brief, type Settlement } from '../../outcome.ts';
+import { HEADER } from '../codec/headers.ts';
+import type { Delivery } from '../source.ts';
+import { names } from './topology.ts';
+
+/** Everything a settlement other than an ack publishes. */
+export interface Republished {
+  readonly queue: string;
+  readonly properties: Options.Publish;
+}
+
+/**
+ * Where a message goes and with which headers. Its own properties and headers stay; identity, publish time and deadline
+ * are frozen, because the next reader must not work them out anew.
+ */
+export function republish(
+  queue: string,
+  delivery: Delivery,
+  properties: MessageProperties,
+  settlement: Exclude<Settlement, { kind: 'ack' }>,
+  instance: string,
+  times: { readonly wall: number; readonly deadline: number },
+): Republished {
+  const headers: Record<string, unknown> = {
+    ...properties.headers,
+    [HEADER.identity]: delivery.identity,
+    [HEADER.by]: instance,
+  };
+  delete headers[HEADER.notBefore];
+  // A publisher may have been told to drop messages late or to route copies; neither is for a republished one.
+  delete headers['CC'];
+  delete headers['BCC'];
+  if (delivery.malformed === undefined) {
+    headers[HEADER.orderId] = delivery.orderId;
+    headers[HEADER.merchantId] = delivery.merchantId;
+    headers[HEADER.publishedAt] = delivery.publishedAt;
+    headers[HEADER.deadline] = Math.round(times.deadline);
+  }
+  switch (settlement.kind) {
+    case 'retry':
+    case 'defer': {
+      headers[HEADER.hop] = delivery.hop + 1;
+      headers[HEADER.attempt] = settlement.kind === 'retry' ? settlement.attempt : delivery.attempt;
+      headers[HEADER.crashes] = settlement.kind === 'retry' ? settlement.crashes : delivery.crashes;
+      headers[HEADER.confirmFirst] = settlement.kind === 'retry' ? settlement.confirmFirst : delivery.confirmFirst;
+      headers[HEADER.reason] = brief(settlement.reason);
+      if (settlement.notBefore !== undefined) headers[HEADER.notBefore] = Math.round(settlement.notBefore);
+      return { queue: names.rung(queue, settlement.delayMs), properties: carried(properties, headers) };
+    }
+    case 'dead-letter':
+    case 'park': {
+      headers[HEADER.hop] = delivery.hop;
+      headers[HEADER.attempt] = delivery.attempt;
+      headers[HEADER.reason] = settlement.kind === 'park' ? 'ambiguous' : settlement.reason;
+      headers[HEADER.detail] = brief(settlement.detail);
+      headers[HEADER.endedAt] = times.wall;
+      const target = settlement.kind === 'park' ? names.ambiguous(queue) : names.dead(queue);
+      return { queue: target, properties: carried(properties, headers) };
+    }
+  }
+}
+
+/** The publisher's properties, but for an expiration (the ladder keeps the time) and a user ID (checked on publish). */
+function carried(properties: MessageProperties, headers: Record<string, unknown>): Options.Publish {
+  const { contentType, contentEncoding, correlationId, replyTo, messageId, timestamp, type, appId, priority } =
+    properties;
+  const defined = { contentType, contentEncoding, correlationId, replyTo, messageId, timestamp, type, appId, priority };
+  return { ...Object.fromEntries(Object.entries(defined).filter(([, value]) => value !== undefined)), headers };
+}

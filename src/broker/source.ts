@@ -1,0 +1,66 @@
+import type { Settlement } from '../outcome.ts';
+
+/** One arrival of a message from the broker; unsettled until it is settled, exactly once. */
+export interface Delivery {
+  /** Which life of the consuming channel it came on; a settlement for an earlier one is dropped. */
+  readonly epoch: number;
+  readonly tag: number;
+  /** The broker may have given this copy to somebody before. */
+  readonly redelivered: boolean;
+  /** Message identity, the idempotency key. */
+  readonly identity: string;
+  readonly orderId: string;
+  readonly merchantId: string;
+  /** The attempt that comes next, from 1. */
+  readonly attempt: number;
+  /** How often we have republished the message; (identity, hop) names one copy. */
+  readonly hop: number;
+  /** How many threads were lost to this order. */
+  readonly crashes: number;
+  /** The handler's `confirm` must be asked before anything is sent. */
+  readonly confirmFirst: boolean;
+  readonly body: string;
+  readonly bytes: number;
+  /** Milliseconds since the epoch. */
+  readonly publishedAt: number;
+  /** On the clock's monotonic scale. */
+  readonly deadlineAt: number;
+  /** On the clock's monotonic scale; 0 when it may be sent at once. */
+  readonly notBeforeAt: number;
+  /** This process put the copy on the ladder. */
+  readonly ours: boolean;
+  /** Why it cannot be read; nothing else above is then to be relied on. */
+  readonly malformed: string | undefined;
+}
+
+/** What a source tells; the dispatcher's side. */
+export interface Sink {
+  received(delivery: Delivery): void;
+  /** A settlement that was `pending` is durable, and the delivery's end has been told to the broker. */
+  settled(delivery: Delivery): void;
+  /** The channel of this epoch is gone: everything unsettled of it, and of earlier ones, will come again. */
+  lost(epoch: number): void;
+}
+
+export interface Window {
+  readonly unsettled: number;
+  readonly unsettledBytes: number;
+}
+
+/** Where deliveries come from and settlements go. Knows the broker, not merchants. */
+export interface Source {
+  /** Resolves when the first delivery may arrive. */
+  start(sink: Sink): Promise<void>;
+  /**
+   * Carries out a settlement: `settled` at once, `pending` until Sink.settled, or `stale`: the delivery's channel is gone
+   * and nothing was done.
+   */
+  settle(delivery: Delivery, settlement: Settlement): 'settled' | 'pending' | 'stale';
+  window(): Window;
+  /** How many messages wait in the source queue and on the ladder, as the broker counts them. */
+  backlog(): Promise<number>;
+  /** Takes no more deliveries; those in hand can still be settled. */
+  stopConsuming(): Promise<void>;
+  /** Ends both connections; unsettled deliveries go back to the broker. Safe before start and twice. */
+  stop(): Promise<void>;
+}

@@ -1,0 +1,142 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Argv, CommandModule } from 'yargs';
+import { formatDuration } from '../duration.ts';
+import type { Log } from '../log.ts';
+import { SETTINGS } from '../option-table.ts';
+import { environmentName, misspelledVariables, type Options, readConfigFile, resolveOptions } from '../options.ts';
+import type { Ended, Running, start as Start } from '../run.ts';
+import { defaultText, GROUPS } from '../setting.ts';
+import { EXIT } from './exit-codes.ts';
+
+/** After a signal, how long what is only beginning or ending is waited for. */
+const GRACE_MS = 1000;
+
+export const command: CommandModule = {
+  command: 'work',
+  describe: 'Take orders from the queue and deliver each to its merchant',
+  builder: declareFlags,
+  handler: work,
+};
+
+function declareFlags(yargs: Argv): Argv {
+  // Every value stays a string, and what is given twice an array: resolveOptions reads them and knows what they mean.
+  yargs.parserConfiguration({ 'dot-notation': false, 'duplicate-arguments-array': true, 'parse-numbers': false });
+  yargs.usage(
+    'Usage: $0 work (--merchants FILE | --url URL | --handler FILE) [options]\n\n' +
+      'Takes orders from the queue and delivers each to its merchant.',
+  );
+  for (const group of GROUPS) {
+    for (const setting of Object.values(SETTINGS).filter((candidate) => candidate.group === group)) {
+      const { name, alias, describe, type } = setting;
+      const fallback = defaultText(setting);
+      yargs.option(name, {
+        // Not as yargs' own default: it would stand in a ragged column of its own.
+        describe: fallback === undefined ? describe : `${describe} (default: ${fallback})`,
+        group: `${group}:`,
+        requiresArg: type !== 'boolean',
+        ...(alias === undefined ? {} : { alias }),
+      });
+    }
+  }
+  return yargs
+    .option('config', {
+      describe: 'FILE: JSON object with any of these settings, such as {"queue": "orders", "timeout": "10s"}',
+      group: 'Other:',
+      requiresArg: true,
+    })
+    .group(['help', 'version'], 'Other:')
+    .example("$0 work --url 'https://pos.example.com/{merchantId}/orders'", '')
+    .example('$0 work -b amqps://user:password@broker.example.com -Q orders --merchants merchants.json', '')
+    .example('$0 work --handler ./deliver.ts --merchants merchants.json -c 8000', '')
+    .epilogue(
+      'Durations have a unit: 500ms, 15s, 10m, 1h. Sizes may: 64KiB, 256MiB; a bare number is bytes. Addresses, hosts and ' +
+        'log fields can be several: repeat the option or separate them with commas.\n\n' +
+        `Each setting can also come from the environment, as ${environmentName('max-attempts')}, or from the config file, as ` +
+        '"max-attempts". A flag goes before the environment, the environment before the file.\n\n' +
+        'The first SIGTERM or SIGINT finishes what is in hand, the second stops at once.\n',
+    );
+}
+
+async function work(flags: Readonly<Record<string, unknown>>): Promise<void> {
+  for (const hint of misspelledVariables(process.env)) process.stderr.write(`orderlane: ${hint}\n`);
+  const path = [flags['config'] ?? process.env[environmentName('config')]].flat().at(-1);
+  const file = typeof path === 'string' && path !== '' ? readConfigFile(path) : undefined;
+  const options = resolveOptions(flags, process.env, file);
+  // Loaded here, so that --help and a bad option are answered at once.
+  const [{ createLog }, { start }] = await Promise.all([import('../log.ts'), import('../run.ts')]);
+  const log = createLog({ level: options.logLevel, format: options.logFormat, fields: options.logFields });
+  try {
+    process.exitCode = await supervise(start, options, log);
+  } finally {
+    await log.flush();
+  }
+}
+
+/**
+ * Runs until it is over by itself or by signals, and resolves to the exit code. The first SIGTERM or SIGINT drains, the
+ * second stops at once, a third ends the process as it would any other.
+ */
+export async function supervise(start: typeof Start, options: Options, log: Log): Promise<number> {
+  const { logger } = log;
+  const asked = Promise.withResolvers<void>();
+  const forced = Promise.withResolvers<void>();
+  let running: Running | undefined;
+  let signals = 0;
+  const onSignal = (signal: NodeJS.Signals): void => {
+    signals += 1;
+    if (signals === 1) {
+      const { inFlight, waiting } = running?.stats() ?? { inFlight: 0, waiting: 0 };
+      const limit = formatDuration(options.shutdownTimeoutMs);
+      logger.info(
+        { signal, inFlight, waiting },
+        `takes no more orders and waits up to ${limit} for ${inFlight} in flight; a second signal stops at once`,
+      );
+      running?.drain();
+      asked.resolve();
+    } else {
+      logger.warn({ signal }, 'stops at once; what is in hand goes back to the broker');
+      unlisten();
+      running?.stop();
+      forced.resolve();
+    }
+  };
+  const unlisten = (): void => {
+    process.off('SIGTERM', onSignal).off('SIGINT', onSignal);
+  };
+  process.on('SIGTERM', onSignal).on('SIGINT', onSignal);
+  try {
+    const begun = performance.now();
+    // Until it has started there is nothing to drain: what is left of the start is not waited for.
+    running = await Promise.race([start(options, log), after(asked.promise)]);
+    if (running === undefined) return signals > 1 ? EXIT.fatal.code : EXIT.clean.code;
+    if (signals > 0) running.drain();
+    const ended = await Promise.race([running.done, after(forced.promise)]);
+    if (ended !== undefined) logger.info({ durationMs: Math.round(performance.now() - begun) }, summary(ended));
+    if (ended?.error !== undefined) throw ended.error;
+    if (signals > 1) return EXIT.fatal.code;
+    return ended?.timedOut === true ? EXIT.drainTimedOut.code : EXIT.clean.code;
+  } finally {
+    unlisten();
+  }
+}
+
+async function after(event: Promise<void>): Promise<undefined> {
+  await event;
+  await sleep(GRACE_MS);
+}
+
+/** What became of everything, in one line. */
+export function summary({ stats, unfinished, timedOut }: Ended): string {
+  const dead = Object.entries(stats.deadLettered).filter(([, count]) => count > 0);
+  const deadTotal = dead.reduce((sum, [, count]) => sum + count, 0);
+  const counts: readonly (readonly [number, string])[] = [
+    [stats.retried, 'retried'],
+    [stats.deferred, 'deferred'],
+    [deadTotal, `dead-lettered (${dead.map(([reason, count]) => `${count} ${reason}`).join(', ')})`],
+    [stats.parked, 'parked'],
+    [unfinished, timedOut ? 'unfinished when the time was up' : 'unfinished'],
+  ];
+  const parts = [`${stats.received} received`, `${stats.outcomes.delivered} delivered`];
+  for (const [count, what] of counts) if (count > 0) parts.push(`${count} ${what}`);
+  return `ended: ${parts.join(', ')}`;
+}

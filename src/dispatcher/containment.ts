@@ -1,0 +1,67 @@
+import type { Lane } from '../lane/lane.ts';
+import type { Entry } from './ledger.ts';
+
+const HOLD_MS = 1000;
+const HOLD_MAX_MS = 60_000;
+
+/**
+ * Finds the order that threads are lost to, and keeps the others from paying for it. When the handler on the thread's
+ * stack names the cause, that order is blamed and the rest are exonerated. When nothing names it, every lane that was
+ * sending becomes a suspect; suspects of a shard run one at a time until an order of theirs comes back, so that the next
+ * loss has one name on it. A lane that was blamed is held for longer each time.
+ */
+export class Containment {
+  /** By shard: the suspect's order that is in flight. */
+  readonly #alone: (Entry | undefined)[] = [];
+  readonly #suspects = new Set<Lane<Entry>>();
+
+  get suspects(): ReadonlySet<Lane<Entry>> {
+    return this.#suspects;
+  }
+
+  forget(lane: Lane<Entry>): void {
+    this.#suspects.delete(lane);
+  }
+
+  mayStart(lane: Lane<Entry>, now: number): boolean {
+    return !lane.suspect || (this.#alone[lane.shard] === undefined && now >= lane.heldUntil);
+  }
+
+  started(entry: Entry): void {
+    if (entry.lane.suspect) this.#alone[entry.lane.shard] = entry;
+  }
+
+  /** An attempt came back: its lane is no suspect any more. Returns whether that lets others start. */
+  cameBack(entry: Entry): boolean {
+    const { lane } = entry;
+    if (!lane.suspect) return false;
+    if (this.#alone[lane.shard] === entry) this.#alone[lane.shard] = undefined;
+    lane.suspect = false;
+    lane.strikes = 0;
+    this.#suspects.delete(lane);
+    return true;
+  }
+
+  /**
+   * A shard's thread is lost. `onStack` is the order whose handler was running, if one was. Returns the order that is to
+   * blame, if that is known.
+   */
+  lost(shard: number, onStack: Entry | undefined, sending: readonly Entry[], now: number): Entry | undefined {
+    const blamed = onStack ?? this.#alone[shard];
+    this.#alone[shard] = undefined;
+    if (blamed === undefined) {
+      for (const entry of sending) this.#suspect(entry.lane);
+      return undefined;
+    }
+    const { lane } = blamed;
+    this.#suspect(lane);
+    lane.strikes++;
+    lane.heldUntil = now + Math.min(HOLD_MAX_MS, HOLD_MS * 2 ** (lane.strikes - 1));
+    return blamed;
+  }
+
+  #suspect(lane: Lane<Entry>): void {
+    lane.suspect = true;
+    this.#suspects.add(lane);
+  }
+}

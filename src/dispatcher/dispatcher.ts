@@ -1,0 +1,448 @@
+import type { Delivery, Sink, Source } from '../broker/source.ts';
+import type { Clock } from '../clock.ts';
+import { Lane } from '../lane/lane.ts';
+import type { Directory } from '../merchant/directory.ts';
+import type { Outcome, Settlement } from '../outcome.ts';
+import type { ThreadOutcome } from '../protocol.ts';
+import type { LaneStats, Stats } from '../stats.ts';
+import { Containment } from './containment.ts';
+import { type Entry, keyOf, Ledger } from './ledger.ts';
+import { Scheduler } from './scheduler.ts';
+import { ACK, type Facts, settlementOf } from './settlement.ts';
+import type { Loss } from './shard.ts';
+import type { ShardPool } from './shard-pool.ts';
+import { Tally } from './tally.ts';
+
+export interface DispatcherOptions {
+  readonly concurrency: number;
+  readonly maxAttempts: number;
+  readonly maxCrashes: number;
+  readonly backoffMs: number;
+  readonly backoffMaxMs: number;
+  /** Whether the loaded handler has a `confirm`. */
+  readonly canConfirm: boolean;
+}
+
+export interface DispatcherLog {
+  debug(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+}
+
+export interface DispatcherParts {
+  readonly source: Source;
+  readonly shards: Pick<ShardPool, 'shardOf' | 'isReady' | 'hand' | 'forget' | 'stats'>;
+  readonly directory: Pick<Directory, 'find'>;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly log: DispatcherLog;
+}
+
+const LANE_KEPT_MS = 60_000;
+const SLOWEST = 8;
+const RELEASE_DELAY_MS = 1000;
+
+/**
+ * Where an order's way is decided: puts each delivery in its merchant's lane, gives lanes turns under the process's
+ * budget, hands an order to its shard only when it may start, and settles it by what its attempt came to. Pure apart from
+ * its neighbours: no timer, no I/O.
+ */
+export class Dispatcher implements Sink {
+  readonly #options: DispatcherOptions;
+  readonly #parts: DispatcherParts;
+  readonly #lanes = new Map<string, Lane<Entry>>();
+  readonly #ledger = new Ledger();
+  readonly #scheduler = new Scheduler<Entry>();
+  readonly #containment = new Containment();
+  readonly #settling = new Map<Delivery, { readonly entry: Entry; readonly settlement: Settlement }>();
+  readonly #tally = new Tally();
+  #inFlight = 0;
+  #waiting = 0;
+  #onLadder = 0;
+  #draining = false;
+  #now = 0;
+
+  constructor(options: DispatcherOptions, parts: DispatcherParts) {
+    this.#options = options;
+    this.#parts = parts;
+  }
+
+  // Source's side
+
+  received(delivery: Delivery): void {
+    const now = this.#parts.clock.now();
+    if (delivery.malformed !== undefined) {
+      this.#tally.received++;
+      this.#refuse(delivery, delivery.malformed);
+      return;
+    }
+    const key = keyOf(delivery);
+    const copy = this.#ledger.sameCopy(key, delivery);
+    if (copy !== undefined) {
+      this.#join(copy, delivery);
+      return;
+    }
+    const late = this.#ledger.lateTwin(key, delivery);
+    if (late !== undefined && late !== 'released') {
+      this.#tally.joined++;
+      this.#parts.source.settle(delivery, late);
+      return;
+    }
+    this.#tally.received++;
+    if (delivery.ours && this.#onLadder > 0) this.#onLadder--;
+    const lane = this.#laneOf(delivery.merchantId);
+    if (lane === undefined) {
+      this.#refuse(delivery, `unknown merchant '${delivery.merchantId}'`);
+      return;
+    }
+    const entry: Entry = {
+      key,
+      delivery,
+      twins: undefined,
+      lane,
+      state: 'waiting',
+      startedAt: 0,
+      confirmFirst: delivery.confirmFirst,
+      next: undefined,
+    };
+    if (!this.#ledger.add(entry)) {
+      this.#parts.log.warn(
+        { merchant: lane.merchantId, order: delivery.orderId, identity: delivery.identity },
+        'another message with the same message ID is in hand: both are sent, with the same idempotency key',
+      );
+    }
+    lane.usedAt = now;
+    if (delivery.redelivered && late === undefined && lane.merchant.duplicates !== 'idempotent') {
+      // Somebody who is gone may have sent it.
+      if (lane.merchant.duplicates === 'never' || !this.#options.canConfirm) {
+        this.#settle(entry, { kind: 'ambiguous', reason: 'redelivered, and nobody knows whether it was sent' }, now);
+        return;
+      }
+      entry.confirmFirst = true;
+    }
+    if (delivery.notBeforeAt > now) {
+      this.#settle(
+        entry,
+        { kind: 'deferred', reason: 'its time has not come', delayMs: delivery.notBeforeAt - now },
+        now,
+      );
+      return;
+    }
+    if (this.#draining && lane.merchant.duplicates !== 'idempotent') {
+      this.#release(entry, now);
+      return;
+    }
+    lane.push(entry);
+    this.#waiting++;
+    this.#scheduler.offer(lane);
+    this.#pump(now);
+  }
+
+  settled(delivery: Delivery): void {
+    const ended = this.#settling.get(delivery);
+    if (ended === undefined) return; // it had no entry: it could not be read
+    this.#settling.delete(delivery);
+    const { kind } = ended.settlement;
+    if (kind === 'retry' || kind === 'defer') this.#onLadder++;
+    this.#end(ended.entry, ACK);
+  }
+
+  /** What waits and was never sent is let go; what is in flight stays, to be joined by its redelivery. */
+  lost(epoch: number): void {
+    for (const lane of this.#lanes.values()) {
+      if (lane.waiting === 0) continue;
+      const gone = lane.keepOnly((entry) => entry.delivery.epoch > epoch);
+      this.#waiting -= gone.length;
+      for (const entry of gone) this.#ledger.end(entry, 'released');
+    }
+  }
+
+  // Shards' side
+
+  outcome(entry: Entry, outcome: ThreadOutcome): void {
+    const now = this.#parts.clock.now();
+    const { lane } = entry;
+    this.#leaveFlight(entry);
+    if (isAnswer(outcome)) lane.answered(now - entry.startedAt);
+    if (this.#containment.cameBack(entry)) this.#offerSuspects();
+    this.#settle(entry, outcome, now);
+  }
+
+  /** Called when all that a thread has to tell for now is told. */
+  turn(): void {
+    this.#pump(this.#parts.clock.now());
+  }
+
+  threadLost(shard: number, loss: Loss): void {
+    const now = this.#parts.clock.now();
+    const blamed = this.#containment.lost(shard, loss.onStack, loss.sending, now);
+    this.#parts.log.warn(
+      {
+        shard,
+        reason: loss.why,
+        handed: loss.handed.length,
+        sending: loss.sending.length,
+        ...(blamed === undefined ? {} : { merchant: blamed.lane.merchantId, order: blamed.delivery.orderId }),
+      },
+      blamed === undefined
+        ? 'a thread was lost; its orders run one at a time until the cause is known'
+        : 'a thread was lost to an order',
+    );
+    // Back to the head of their lanes, in the order in which they stood there.
+    for (const entry of loss.handed.toReversed()) {
+      this.#leaveFlight(entry);
+      entry.state = 'waiting';
+      entry.lane.unshift(entry);
+      this.#waiting++;
+    }
+    for (const entry of loss.sending) {
+      this.#leaveFlight(entry);
+      this.#settle(entry, { kind: 'ambiguous', reason: loss.why }, now, entry === blamed);
+    }
+  }
+
+  shardReady(shard: number): void {
+    for (const lane of this.#lanes.values()) {
+      if (lane.shard === shard && lane.waiting > 0) this.#scheduler.offer(lane);
+    }
+    this.#pump(this.#parts.clock.now());
+  }
+
+  // Whoever runs it
+
+  /** To be called a few times a second: lets held lanes try again. */
+  tick(): void {
+    if (this.#containment.suspects.size === 0) return;
+    this.#offerSuspects();
+    this.#pump(this.#parts.clock.now());
+  }
+
+  /** To be called every few seconds: lets go of lanes that have had nothing to do for a while. */
+  sweep(): void {
+    const now = this.#parts.clock.now();
+    for (const lane of this.#lanes.values()) {
+      if (!lane.isIdle || now - Math.max(lane.usedAt, lane.heldUntil) < LANE_KEPT_MS) continue;
+      this.#lanes.delete(lane.merchantId);
+      this.#containment.forget(lane);
+      this.#parts.shards.forget(lane.shard, lane.merchantId);
+    }
+  }
+
+  /** Takes the directory's new entries over. A merchant that is gone keeps its old one for the orders in hand. */
+  directoryChanged(): void {
+    for (const lane of this.#lanes.values()) {
+      lane.merchant = this.#parts.directory.find(lane.merchantId) ?? lane.merchant;
+      if (lane.waiting > 0) this.#scheduler.offer(lane);
+    }
+    this.#pump(this.#parts.clock.now());
+  }
+
+  /** Starts nothing more. What waits goes back to the broker when the source stops. */
+  drain(): void {
+    if (this.#draining) return;
+    this.#draining = true;
+    const now = this.#parts.clock.now();
+    for (const lane of this.#lanes.values()) {
+      if (lane.merchant.duplicates === 'idempotent') continue;
+      const waiting = lane.keepOnly(() => false);
+      this.#waiting -= waiting.length;
+      for (const entry of waiting) this.#release(entry, now);
+    }
+  }
+
+  /** Orders that are being sent, or whose end is not durable yet. */
+  get busy(): number {
+    return this.#inFlight + this.#settling.size;
+  }
+
+  /** Nothing is in hand, and nothing of ours is on the ladder. */
+  get isEmpty(): boolean {
+    return (
+      this.#parts.source.window().unsettled === 0 && this.#ledger.size === 0 && this.#onLadder === 0 && this.busy === 0
+    );
+  }
+
+  snapshot(): Stats {
+    const tally = this.#tally;
+    const window = this.#parts.source.window();
+    return {
+      received: tally.received,
+      outcomes: { ...tally.outcomes },
+      retried: tally.retried,
+      deferred: tally.deferred,
+      deadLettered: { ...tally.deadLettered },
+      parked: tally.parked,
+      joined: tally.joined,
+      inFlight: this.#inFlight,
+      waiting: this.#waiting,
+      unsettled: window.unsettled,
+      unsettledBytes: window.unsettledBytes,
+      onLadder: this.#onLadder,
+      merchants: this.#lanes.size,
+      shards: this.#parts.shards.stats(),
+      slowest: this.#slowest(),
+    };
+  }
+
+  #pump(now: number): void {
+    if (this.#draining) return;
+    this.#now = now;
+    while (this.#inFlight < this.#options.concurrency) {
+      const lane = this.#scheduler.next(this.#mayStart);
+      if (lane === undefined) return;
+      const entry = lane.shift() as Entry;
+      this.#waiting--;
+      if (now >= entry.delivery.deadlineAt) {
+        this.#settle(entry, { kind: 'expired', reason: 'its deadline passed before it could be sent' }, now);
+        continue;
+      }
+      entry.state = 'in-flight';
+      entry.startedAt = now;
+      lane.inFlight++;
+      this.#inFlight++;
+      this.#containment.started(entry);
+      this.#parts.shards.hand(entry);
+    }
+  }
+
+  readonly #mayStart = (lane: Lane<Entry>): boolean =>
+    lane.mayStart && this.#parts.shards.isReady(lane.shard) && this.#containment.mayStart(lane, this.#now);
+
+  #leaveFlight(entry: Entry): void {
+    const { lane } = entry;
+    this.#inFlight--;
+    lane.inFlight--;
+    if (lane.waiting > 0) this.#scheduler.offer(lane);
+  }
+
+  #settle(entry: Entry, outcome: Outcome, now: number, blamed = false): void {
+    const settlement = outcome.kind === 'delivered' ? ACK : settlementOf(outcome, this.#facts(entry, now, blamed));
+    this.#tally.count(outcome, settlement);
+    if (settlement !== ACK) this.#report(entry.delivery, outcome, settlement);
+    entry.state = 'settling';
+    const { delivery } = entry;
+    switch (this.#parts.source.settle(delivery, settlement)) {
+      case 'settled':
+        this.#end(entry, ACK);
+        return;
+      case 'pending':
+        this.#settling.set(delivery, { entry, settlement });
+        return;
+      case 'stale':
+        // Its channel is gone: the order comes again, and is then settled by what we know.
+        this.#ledger.end(entry, settlement);
+    }
+  }
+
+  /** Gives an order back that was not sent. The broker would mark it as redelivered: possibly sent, for all anybody knows. */
+  #release(entry: Entry, now: number): void {
+    this.#settle(entry, { kind: 'deferred', reason: 'shutting down', delayMs: RELEASE_DELAY_MS }, now);
+  }
+
+  #end(entry: Entry, late: Settlement): void {
+    this.#ledger.end(entry, late);
+    if (entry.twins === undefined) return;
+    for (const twin of entry.twins) this.#parts.source.settle(twin, late);
+  }
+
+  /** One send, both settled by its outcome. */
+  #join(entry: Entry, delivery: Delivery): void {
+    this.#tally.joined++;
+    if (entry.state !== 'settling' && entry.delivery.epoch < delivery.epoch) {
+      entry.delivery = delivery; // the earlier arrival's channel is gone, and cannot be settled any more
+      return;
+    }
+    entry.twins ??= [];
+    entry.twins.push(delivery);
+  }
+
+  /** For what cannot be put in a lane. */
+  #refuse(delivery: Delivery, reason: string): void {
+    const outcome: Outcome = { kind: 'malformed', reason };
+    const settlement: Settlement = { kind: 'dead-letter', reason: 'malformed', detail: reason };
+    this.#tally.count(outcome, settlement);
+    this.#report(delivery, outcome, settlement);
+    this.#parts.source.settle(delivery, settlement);
+  }
+
+  #facts(entry: Entry, now: number, blamed: boolean): Facts {
+    const { delivery } = entry;
+    const { clock, random } = this.#parts;
+    const { merchant } = entry.lane;
+    const wall = clock.wall();
+    return {
+      attempt: delivery.attempt,
+      maxAttempts: this.#options.maxAttempts,
+      crashes: delivery.crashes + (blamed ? 1 : 0),
+      maxCrashes: this.#options.maxCrashes,
+      confirmFirst: entry.confirmFirst,
+      duplicates: merchant.duplicates,
+      canConfirm: this.#options.canConfirm,
+      keyLeftMs: delivery.publishedAt + merchant.keyWindowMs - wall,
+      leftMs: delivery.deadlineAt - now,
+      backoffMs: this.#options.backoffMs,
+      backoffMaxMs: this.#options.backoffMaxMs,
+      wall,
+      random: random(),
+    };
+  }
+
+  #report(delivery: Delivery, outcome: Outcome, settlement: Settlement): void {
+    const fields = {
+      merchant: delivery.merchantId,
+      order: delivery.orderId,
+      identity: delivery.identity,
+      attempt: delivery.attempt,
+      outcome: outcome.kind,
+    };
+    const { log } = this.#parts;
+    if (settlement.kind === 'dead-letter')
+      log.warn({ ...fields, reason: settlement.reason, detail: settlement.detail }, 'dead-lettered');
+    else if (settlement.kind === 'park')
+      log.warn({ ...fields, detail: settlement.detail }, 'parked for a person to decide');
+    else if (settlement.kind !== 'ack')
+      log.debug({ ...fields, reason: settlement.reason, delayMs: settlement.delayMs }, settlement.kind);
+  }
+
+  #laneOf(merchantId: string): Lane<Entry> | undefined {
+    const lane = this.#lanes.get(merchantId);
+    if (lane !== undefined) return lane;
+    const merchant = this.#parts.directory.find(merchantId);
+    if (merchant === undefined) return undefined;
+    const fresh = new Lane<Entry>(merchant, this.#parts.shards.shardOf(merchantId));
+    this.#lanes.set(merchantId, fresh);
+    return fresh;
+  }
+
+  #offerSuspects(): void {
+    for (const lane of this.#containment.suspects) {
+      if (lane.waiting > 0) this.#scheduler.offer(lane);
+    }
+  }
+
+  #slowest(): LaneStats[] {
+    const now = this.#parts.clock.now();
+    const oldest = new Map<Lane<Entry>, number>();
+    for (const entry of this.#ledger.entries()) {
+      if (entry.state === 'in-flight')
+        oldest.set(entry.lane, Math.max(oldest.get(entry.lane) ?? 0, now - entry.startedAt));
+    }
+    const rows: LaneStats[] = [];
+    for (const lane of this.#lanes.values()) {
+      if (lane.isIdle) continue;
+      rows.push({
+        merchant: lane.merchantId,
+        inFlight: lane.inFlight,
+        waiting: lane.waiting,
+        latencyMs: lane.latencyMs,
+        oldestMs: oldest.get(lane) ?? 0,
+      });
+    }
+    const badness = (row: LaneStats): number => Math.max(row.oldestMs, row.latencyMs);
+    return rows.sort((a, b) => badness(b) - badness(a)).slice(0, SLOWEST);
+  }
+}
+
+/** Whether the merchant answered: only then does the time say something about the merchant. */
+function isAnswer(outcome: ThreadOutcome): boolean {
+  return outcome.kind === 'delivered' || ('status' in outcome && outcome.status !== undefined);
+}

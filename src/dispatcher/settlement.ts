@@ -1,0 +1,104 @@
+import { rungFor } from '../ladder.ts';
+import type { DuplicatesPolicy } from '../order.ts';
+import { brief, type DeadReason, type Outcome, type Settlement } from '../outcome.ts';
+
+/** What the decision rests on, beside the outcome. */
+export interface Facts {
+  /** The attempt that the outcome is of, or that would have come, from 1. */
+  readonly attempt: number;
+  readonly maxAttempts: number;
+  /** Threads lost to this order so far, this time included. */
+  readonly crashes: number;
+  readonly maxCrashes: number;
+  readonly confirmFirst: boolean;
+  readonly duplicates: DuplicatesPolicy;
+  /** Whether a handler with `confirm` is loaded; without one nobody can be asked. */
+  readonly canConfirm: boolean;
+  /** Milliseconds for which the merchant still remembers the order's key. */
+  readonly keyLeftMs: number;
+  /** Milliseconds to the order's deadline. */
+  readonly leftMs: number;
+  readonly backoffMs: number;
+  readonly backoffMaxMs: number;
+  /** Milliseconds since the epoch. */
+  readonly wall: number;
+  /** 0 up to 1. */
+  readonly random: number;
+}
+
+export const ACK: Settlement = { kind: 'ack' };
+
+/** How a delivery ends, by what its attempt came to. The whole of the table in ARCHITECTURE.md. */
+export function settlementOf(outcome: Outcome, facts: Facts): Settlement {
+  switch (outcome.kind) {
+    case 'delivered':
+      return ACK;
+    case 'rejected':
+    case 'malformed':
+    case 'expired':
+      return dead(outcome.kind, outcome.reason);
+    case 'deferred':
+      return defer(outcome.reason, outcome.delayMs, facts);
+    case 'not-sent':
+      return retry(outcome.reason, 0, facts.confirmFirst, 'max-attempts', facts);
+    case 'throttled':
+      return retry(outcome.reason, outcome.retryAfterMs ?? 0, facts.confirmFirst, 'max-attempts', facts);
+    case 'failed':
+      return retry(outcome.reason, 0, facts.confirmFirst, 'handler-error', facts);
+    case 'ambiguous':
+      return ambiguous(outcome.reason, outcome.retryAfterMs ?? 0, facts);
+  }
+}
+
+function ambiguous(reason: string, atLeastMs: number, facts: Facts): Settlement {
+  const { duplicates } = facts;
+  if (duplicates === 'never') return park(`may have been sent: ${reason}`);
+  if (duplicates === 'confirm' && !facts.canConfirm)
+    return park(`may have been sent, and no handler can confirm it: ${reason}`);
+  if (facts.keyLeftMs <= 0) return park(`may have been sent, and the merchant's key window is over: ${reason}`);
+  return retry(reason, atLeastMs, duplicates === 'confirm' || facts.confirmFirst, 'max-attempts', facts);
+}
+
+/** Exponential backoff with full jitter (Brooker, "Exponential Backoff And Jitter", 2015), rounded up to the ladder. */
+function retry(
+  reason: string,
+  atLeastMs: number,
+  confirmFirst: boolean,
+  exhausted: DeadReason,
+  facts: Facts,
+): Settlement {
+  if (facts.crashes >= facts.maxCrashes)
+    return dead('thread-crash', `${facts.crashes} threads were lost to it: ${reason}`);
+  if (facts.attempt >= facts.maxAttempts) return dead(exhausted, `after ${facts.attempt} attempts: ${reason}`);
+  const ceiling = Math.min(facts.backoffMaxMs, facts.backoffMs * 2 ** Math.min(facts.attempt - 1, 30));
+  const rung = rungFor(facts.random * ceiling, atLeastMs, facts.leftMs);
+  if (rung === undefined) return dead('expired', `no time for another attempt: ${reason}`);
+  return {
+    kind: 'retry',
+    delayMs: rung.delayMs,
+    attempt: facts.attempt + 1,
+    reason: brief(reason),
+    confirmFirst,
+    crashes: facts.crashes,
+    ...(rung.again ? { notBefore: facts.wall + atLeastMs } : {}),
+  };
+}
+
+function defer(reason: string, delayMs: number, facts: Facts): Settlement {
+  const rung = rungFor(delayMs, delayMs, facts.leftMs);
+  if (rung === undefined) return dead('expired', `it would have to wait past its deadline: ${reason}`);
+  return {
+    kind: 'defer',
+    delayMs: rung.delayMs,
+    reason: brief(reason),
+    ...(rung.again ? { notBefore: facts.wall + delayMs } : {}),
+  };
+}
+
+function dead(reason: DeadReason, detail: string): Settlement {
+  return { kind: 'dead-letter', reason, detail: brief(detail) };
+}
+
+function park(detail: string): Settlement {
+  return { kind: 'park', detail: brief(detail) };
+}

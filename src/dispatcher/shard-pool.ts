@@ -1,0 +1,65 @@
+import type { Booted } from '../protocol.ts';
+import type { ShardStats } from '../stats.ts';
+import type { Entry } from './ledger.ts';
+import { Shard, type ShardEvents, type ShardOptions } from './shard.ts';
+import { shardOf } from './shard-key.ts';
+
+export interface ShardPoolOptions extends Omit<ShardOptions, 'index'> {
+  readonly shards: number;
+}
+
+const WATCH_MS = 500;
+
+/** All shards, and the watchdog over their threads. */
+export class ShardPool {
+  readonly #shards: readonly Shard[];
+  #watchdog: NodeJS.Timeout | undefined;
+
+  constructor(options: ShardPoolOptions, events: ShardEvents) {
+    this.#shards = Array.from({ length: options.shards }, (_, index) => new Shard({ ...options, index }, events));
+  }
+
+  /** Resolves when every shard is ready; tells whether the handler can confirm. */
+  async start(): Promise<{ readonly confirms: boolean }> {
+    const booted: Extract<Booted, { ok: true }>[] = await Promise.all(this.#shards.map((shard) => shard.start()));
+    let lastTick = performance.now();
+    this.#watchdog = setInterval(() => {
+      const now = performance.now();
+      // When this timer itself comes late, the main thread was busy, and says nothing about the others.
+      const late = now - lastTick > 2 * WATCH_MS;
+      lastTick = now;
+      for (const shard of this.#shards) shard.watch(now, late);
+    }, WATCH_MS);
+    return { confirms: booted.every((each) => each.confirms) };
+  }
+
+  shardOf(merchantId: string): number {
+    return shardOf(merchantId, this.#shards.length);
+  }
+
+  isReady(shard: number): boolean {
+    return this.#shards[shard]?.isReady === true;
+  }
+
+  hand(entry: Entry): void {
+    this.#shards[entry.lane.shard]?.hand(entry);
+  }
+
+  forget(shard: number, merchantId: string): void {
+    this.#shards[shard]?.forget(merchantId);
+  }
+
+  allow(hosts: readonly string[]): void {
+    for (const shard of this.#shards) shard.allow(hosts);
+  }
+
+  stats(): ShardStats[] {
+    return this.#shards.map((shard) => shard.stats());
+  }
+
+  /** Safe before start and twice. */
+  async stop(): Promise<void> {
+    clearInterval(this.#watchdog);
+    await Promise.all(this.#shards.map((shard) => shard.stop()));
+  }
+}

@@ -1,0 +1,138 @@
+import { BlockList, isIP, isIPv4 } from 'node:net';
+
+/**
+ * Which places a call may go to. HTTPS to public addresses needs nobody's leave; plain HTTP, and addresses that are
+ * private, loopback, link-local (cloud metadata), reserved or multicast, are for the hosts an operator allowed by name.
+ *
+ * A pattern is `host`, `host:port`, `*.suffix` or `*.suffix:port`. `host` is a name or an IP address (an IPv6 address
+ * with a port in brackets) and matches itself alone, on every port unless one is given. `*.suffix` matches every name
+ * below the suffix, at any depth, and not the suffix itself. Case and a trailing dot do not matter. A name is matched as
+ * it is written in the URL: allowing a name allows whatever it resolves to, and allowing an address does not allow the
+ * names that resolve to it.
+ */
+export class AddressGuard {
+  /** What was allowed, as text. */
+  readonly patterns: readonly string[];
+  readonly #places = new Set<string>();
+  readonly #suffixes = new Set<string>();
+
+  /** Patterns that cannot be read allow nothing; `hostPatternProblem` tells of them. */
+  constructor(patterns: readonly string[]) {
+    this.patterns = patterns;
+    for (const pattern of patterns) {
+      const parsed = parsePattern(pattern);
+      if (parsed !== undefined) (parsed.below ? this.#suffixes : this.#places).add(parsed.place);
+    }
+  }
+
+  allows(host: string, port: number): boolean {
+    const name = plainHost(host);
+    if (this.#places.has(name) || this.#places.has(`${name}:${port}`)) return true;
+    if (this.#suffixes.size === 0 || isIP(name) !== 0) return false;
+    for (let dot = name.indexOf('.'); dot !== -1; dot = name.indexOf('.', dot + 1)) {
+      const suffix = name.slice(dot + 1);
+      if (this.#suffixes.has(suffix) || this.#suffixes.has(`${suffix}:${port}`)) return true;
+    }
+    return false;
+  }
+
+  /** Why nothing may be sent to a host as its URL names it; undefined when it may. Names are not resolved here. */
+  refusal(secure: boolean, host: string, port: number): string | undefined {
+    const name = plainHost(host);
+    const local = isIP(name) === 0 ? isLocalhost(name) : !isPublicAddress(name);
+    if ((secure && !local) || this.allows(name, port)) return undefined;
+    const what = secure ? `${name} is not a public address` : `${placeOf(name, port)} is plain HTTP`;
+    return `${what}: expected ${secure ? 'one' : 'https'}, or ${placeOf(name, port)} in allowHosts or --allow-host`;
+  }
+
+  /** Why an address that a name resolved to may not be connected to; undefined when it may. */
+  addressRefusal(host: string, port: number, address: string): string | undefined {
+    if (isPublicAddress(address) || this.allows(host, port)) return undefined;
+    const place = placeOf(plainHost(host), port);
+    return `${host} resolves to ${address}, which is not a public address: expected one, or ${place} in allowHosts or --allow-host`;
+  }
+}
+
+/** A connection that the guard did not let happen. */
+export class AddressRefused extends Error {
+  override readonly name = 'AddressRefused';
+  readonly code = 'EADDRGUARD';
+}
+
+/** What is wrong with a host pattern; undefined when nothing is. */
+export function hostPatternProblem(pattern: string): string | undefined {
+  if (parsePattern(pattern) !== undefined) return undefined;
+  return `expected a host, host:port or *.suffix, received ${JSON.stringify(pattern)}`;
+}
+
+/** Names that never leave the machine (RFC 6761). */
+export function isLocalhost(name: string): boolean {
+  return name === 'localhost' || name.endsWith('.localhost');
+}
+
+export function isPublicAddress(address: string): boolean {
+  const zone = address.indexOf('%');
+  const bare = zone === -1 ? address : address.slice(0, zone);
+  return isIP(bare) !== 0 && !NOT_PUBLIC.check(bare, isIPv4(bare) ? 'ipv4' : 'ipv6');
+}
+
+// IANA's special-purpose registries. BlockList applies IPv4 rules to IPv4-mapped IPv6 by itself; addresses behind the
+// well-known NAT64 prefix are judged by the IPv4 address in them, because an IPv6-only network reaches everybody that way.
+const NOT_PUBLIC_V4: readonly (readonly [string, number])[] = [
+  ['0.0.0.0', 8],
+  ['10.0.0.0', 8],
+  ['100.64.0.0', 10],
+  ['127.0.0.0', 8],
+  ['169.254.0.0', 16],
+  ['172.16.0.0', 12],
+  ['192.0.0.0', 24],
+  ['192.0.2.0', 24],
+  ['192.88.99.0', 24],
+  ['192.168.0.0', 16],
+  ['198.18.0.0', 15],
+  ['198.51.100.0', 24],
+  ['203.0.113.0', 24],
+  ['224.0.0.0', 3],
+];
+const NOT_PUBLIC_V6: readonly (readonly [string, number])[] = [
+  ['::', 127],
+  ['64:ff9b:1::', 48],
+  ['100::', 64],
+  ['2001::', 23],
+  ['2001:db8::', 32],
+  ['2002::', 16],
+  ['3fff::', 20],
+  ['5f00::', 16],
+  ['fc00::', 7],
+  ['fe80::', 10],
+  ['fec0::', 10],
+  ['ff00::', 8],
+];
+const NOT_PUBLIC = new BlockList();
+for (const [net, prefix] of NOT_PUBLIC_V4) {
+  NOT_PUBLIC.addSubnet(net, prefix, 'ipv4');
+  NOT_PUBLIC.addSubnet(`64:ff9b::${net}`, 96 + prefix, 'ipv6');
+}
+for (const [net, prefix] of NOT_PUBLIC_V6) NOT_PUBLIC.addSubnet(net, prefix, 'ipv6');
+
+function plainHost(host: string): string {
+  const open = host.startsWith('[') && host.endsWith(']') ? host.slice(1, -1) : host;
+  return (open.endsWith('.') ? open.slice(0, -1) : open).toLowerCase();
+}
+
+function placeOf(name: string, port: number): string {
+  return name.includes(':') ? `[${name}]:${port}` : `${name}:${port}`;
+}
+
+function parsePattern(pattern: string): { place: string; below: boolean } | undefined {
+  const below = pattern.startsWith('*.');
+  const rest = below ? pattern.slice(2) : pattern;
+  // The URL parser brings a host to the form in which it will be compared: lower case, Punycode, canonical addresses.
+  const bare = isIP(rest) === 6 ? `[${rest}]` : rest;
+  const match = /^([^*/\\?#@\s]+?)(?::(\d{1,5}))?$/.exec(bare);
+  if (match === null || !URL.canParse(`http://${match[1]}`)) return undefined;
+  const url = new URL(`http://${match[1]}`);
+  const name = plainHost(url.hostname);
+  if (url.port !== '' || name === '' || (below && isIP(name) !== 0) || Number(match[2] ?? 1) > 65_535) return undefined;
+  return { place: match[2] === undefined ? name : `${name}:${Number(match[2])}`, below };
+}

@@ -1,0 +1,172 @@
+import type { ClientRequest, IncomingMessage } from 'node:http';
+import { type Got, type HandlerFunction, Options, RequestError, type Timings } from 'got';
+import { messageOf } from '../errors.ts';
+import { DeliveryError } from '../handler.ts';
+import type { Merchant, Order } from '../order.ts';
+import { brief } from '../outcome.ts';
+import type { ThreadOutcome } from '../protocol.ts';
+import { outcomeOfAnswer, outcomeOfError } from './classify.ts';
+import type { HttpClient } from './http-client.ts';
+
+/** One request of the attempt on its way, or what became of it. */
+interface Call {
+  readonly request: ClientRequest & { timings?: Timings };
+  readonly secure: boolean;
+  response?: IncomingMessage;
+  /** We closed it, because the answer was too large. */
+  cut?: true;
+}
+
+/** What got's promises and streams have in common. */
+interface CallEvents {
+  on(event: 'request', listener: (request: ClientRequest) => void): unknown;
+  on(event: 'downloadProgress', listener: (progress: { transferred: number }) => void): unknown;
+}
+
+/**
+ * What a handler gets to call its merchant with, for one attempt: got with everything in it that the handler must not
+ * forget. It also remembers each request, because an attempt is judged by all of them: when one that was answered or
+ * may have arrived lies behind, a later one that provably did not leave makes the attempt ambiguous all the same.
+ */
+export class AttemptClient {
+  readonly #client: HttpClient;
+  readonly #order: Order;
+  readonly #merchant: Merchant;
+  readonly #timeLeftMs: () => number;
+  readonly #signal: () => AbortSignal;
+  readonly #base: URL | undefined;
+  readonly #clients = new Map<string | undefined, Got>();
+  readonly #calls: Call[] = [];
+
+  constructor(
+    client: HttpClient,
+    order: Order,
+    merchant: Merchant,
+    timeLeftMs: () => number,
+    signal: () => AbortSignal,
+  ) {
+    this.#client = client;
+    this.#order = order;
+    this.#merchant = merchant;
+    this.#timeLeftMs = timeLeftMs;
+    this.#signal = signal;
+    this.#base = merchant.url === undefined ? undefined : new URL(merchant.url);
+  }
+
+  /**
+   * The merchant's got; with a name, the one for another write of the same order, which has a key of its own.
+   *
+   * A relative path is joined below the merchant's URL: `items/1` under `https://pos/orders?tenant=5` is
+   * `https://pos/orders/items/1`. The empty path is that URL itself, query included. A leading slash is refused. An absolute
+   * URL goes where it says, if the address guard lets it; at another origin it carries none of the merchant's headers.
+   * Options of a call win over what is set here, except that nothing outlives the attempt's time.
+   */
+  client(name?: string): Got {
+    const known = this.#clients.get(name);
+    if (known !== undefined) return known;
+    const { identity, attempt } = this.#order;
+    const made = this.#client.handlers.extend({
+      prefixUrl: this.#base === undefined ? '' : `${this.#base.origin}${this.#base.pathname}`,
+      headers: {
+        ...this.#merchant.headers,
+        'idempotency-key': name === undefined ? identity : `${identity}:${name}`,
+        'orderlane-attempt': String(attempt),
+      },
+      handlers: [this.#onCall],
+      hooks: { beforeError: [(error) => this.#explain(error)] },
+    }) as Got;
+    this.#clients.set(name, made);
+    return made;
+  }
+
+  /**
+   * What something that `deliver` threw comes to. A DeliveryError names it, an error of got's is judged by its status or
+   * by whether bytes left, anything else is `failed`. But once another call of the attempt may have been processed,
+   * nothing short of `rejected` is better than ambiguous.
+   */
+  outcomeOf(thrown: unknown): ThreadOutcome {
+    const outcome = judge(thrown);
+    if (outcome.kind !== 'not-sent' && outcome.kind !== 'failed' && outcome.kind !== 'throttled') return outcome;
+    const own = thrown instanceof RequestError ? thrown.timings : undefined;
+    const others = this.#calls.filter((call) => own === undefined || call.request.timings !== own);
+    if (!others.some(mayHaveBeenProcessed)) return outcome;
+    const reason = brief(`${outcome.reason}, after another call of the attempt that may have arrived`);
+    if (outcome.kind !== 'throttled') return { kind: 'ambiguous', reason };
+    return { ...outcome, kind: 'ambiguous', reason };
+  }
+
+  /** got asks it about every call, with the options that the call will have. */
+  readonly #onCall: HandlerFunction = (options, next) => {
+    if (!(options instanceof Options)) return next(options); // not even options: got rejects the call by itself
+    const left = Math.max(0, this.#timeLeftMs());
+    options.timeout = { ...options.timeout, request: Math.min(options.timeout.request ?? left, left) };
+    const signal = this.#signal();
+    options.signal = options.signal === undefined ? signal : AbortSignal.any([options.signal, signal]);
+    if (options.url instanceof URL) this.#fitTo(options, options.url);
+    const secure = options.url instanceof URL && options.url.protocol === 'https:';
+    const result = next(options);
+    const events = result as unknown as CallEvents;
+    let call: Call | undefined;
+    events.on('request', (request) => {
+      const made: Call = { request, secure };
+      call = made;
+      this.#calls.push(made);
+      request.once('response', (response) => {
+        made.response = response;
+      });
+    });
+    events.on('downloadProgress', ({ transferred }) => {
+      if (call === undefined || transferred <= this.#client.maxResponseBytes) return;
+      call.cut = true;
+      call.request.destroy();
+    });
+    return result;
+  };
+
+  #fitTo(options: Options, url: URL): void {
+    const base = this.#base;
+    if (base === undefined) return;
+    if (url.origin !== base.origin) {
+      for (const [name, value] of Object.entries(this.#merchant.headers)) {
+        if (options.headers[name] === value) delete options.headers[name];
+      }
+    } else if (url.pathname === `${base.pathname}/` || (url.pathname === base.pathname && url.search === '')) {
+      // got ends a prefix with a slash, and takes none with a query.
+      url.pathname = base.pathname;
+      if (url.search === '') url.search = base.search;
+    }
+  }
+
+  #explain<E extends Error>(error: E): E {
+    const timings = error instanceof RequestError ? error.timings : undefined;
+    const call = timings === undefined ? undefined : this.#calls.find(({ request }) => request.timings === timings);
+    if (call?.cut === true) error.message = `the answer is larger than ${this.#client.maxResponseBytes} bytes`;
+    return error;
+  }
+}
+
+function judge(thrown: unknown): ThreadOutcome {
+  if (thrown instanceof RequestError) return outcomeOfError(thrown);
+  const reason = brief(messageOf(thrown));
+  if (!(thrown instanceof DeliveryError)) return { kind: 'failed', reason };
+  const later = thrown.retryAfterMs === undefined ? {} : { retryAfterMs: thrown.retryAfterMs };
+  switch (thrown.outcome) {
+    case 'rejected':
+    case 'not-sent':
+      return { kind: thrown.outcome, reason };
+    case 'ambiguous':
+    case 'throttled':
+      return { kind: thrown.outcome, reason, ...later };
+  }
+}
+
+function mayHaveBeenProcessed({ request, secure, response, cut }: Call): boolean {
+  if (response !== undefined) {
+    if (!response.complete && cut !== true) return true;
+    const { kind } = outcomeOfAnswer(response.statusCode ?? 0, response.headers);
+    return kind === 'delivered' || kind === 'ambiguous';
+  }
+  if (request.reusedSocket) return true;
+  const connected = secure ? request.timings?.secureConnect : request.timings?.connect;
+  return connected !== undefined || !request.destroyed;
+}

@@ -1,0 +1,58 @@
+import type { ClientRequest } from 'node:http';
+import type { Socket } from 'node:net';
+import { RequestError } from 'got';
+import { messageOf } from '../errors.ts';
+import type { Merchant, Order } from '../order.ts';
+import { brief } from '../outcome.ts';
+import type { ThreadOutcome } from '../protocol.ts';
+import { outcomeOfAnswer, outcomeOfError } from './classify.ts';
+import type { HttpClient } from './http-client.ts';
+
+/**
+ * The built-in forwarder: posts the order's body, byte for byte, to the merchant's URL. Never rejects. `onSending` is
+ * called when the call has its connection: from then on the merchant may have got it.
+ */
+export async function forward(
+  client: HttpClient,
+  order: Order,
+  merchant: Merchant,
+  timeoutMs: number,
+  onSending: () => void,
+): Promise<ThreadOutcome> {
+  if (merchant.url === undefined) return { kind: 'failed', reason: 'the merchant has no url, and there is no handler' };
+  const { maxResponseBytes } = client;
+  let request: ClientRequest | undefined;
+  let cut = false;
+  try {
+    const { statusCode, headers } = await client
+      .forwarder(merchant.url, {
+        body: order.body,
+        headers: {
+          ...merchant.headers,
+          'idempotency-key': order.identity,
+          'orderlane-attempt': String(order.attempt),
+        },
+        timeout: { request: timeoutMs },
+      })
+      .on('request', (made) => {
+        request = made;
+        made.once('socket', (socket) => onConnected(socket, onSending));
+      })
+      .on('downloadProgress', ({ transferred }) => {
+        if (transferred <= maxResponseBytes) return;
+        cut = true;
+        request?.destroy();
+      });
+    return outcomeOfAnswer(statusCode, headers);
+  } catch (error) {
+    if (!(error instanceof RequestError)) return { kind: 'failed', reason: brief(messageOf(error)) };
+    // The status said all; that we did not want the rest of the body changes nothing.
+    if (cut && error.response !== undefined) return outcomeOfAnswer(error.response.statusCode, error.response.headers);
+    return outcomeOfError(error);
+  }
+}
+
+function onConnected(socket: Socket, then: () => void): void {
+  if (!socket.connecting) then();
+  else socket.once('encrypted' in socket ? 'secureConnect' : 'connect', then);
+}

@@ -1,0 +1,37 @@
+/** An order as a handler sees it. The body is exactly what was published. */
+export interface Order {
+  /** The order's own ID, as its publisher knows it. Create, change and cancel of one order share it. */
+  readonly id: string;
+  readonly merchantId: string;
+  /** Message identity: the same on every attempt, redelivery and replay. It is the idempotency key. */
+  readonly identity: string;
+  /** Which try at the merchant this is, from 1. */
+  readonly attempt: number;
+  /** When it was published, in milliseconds since the epoch. */
+  readonly publishedAt: number;
+  /** The published bytes, as text. */
+  readonly body: string;
+  /** The body, parsed; parsed once. */
+  json<T = unknown>(): T;
+}
+
+/** What to do when an attempt may or may not have reached the merchant. */
+export type DuplicatesPolicy = 'idempotent' | 'confirm' | 'never';
+
+/** A merchant as the directory knows it, with the directory's defaults filled in and its secrets resolved. */
+export interface Merchant {
+  readonly id: string;
+  /** Where orders go, `{merchantId}` filled in; absent when a handler knows by itself. */
+  readonly url?: string;
+  /** Sent with every call, authentication included. Never logged. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** How long one attempt may take, in milliseconds. */
+  readonly timeoutMs: number;
+  /** How many of its orders may be in flight. */
+  readonly concurrency: number;
+  /** Its share of the turns when merchants compete for the process's budget. */
+  readonly weight: number;
+  readonly duplicates: DuplicatesPolicy;
+  /** How long the merchant remembers an idempotency key, in milliseconds. */
+  readonly keyWindowMs: number;
+}

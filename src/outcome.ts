@@ -1,0 +1,44 @@
+/** What one attempt, or the decision not to make one, came to. ARCHITECTURE.md has the table. */
+export type Outcome =
+  | { readonly kind: 'delivered'; readonly status?: number; readonly result?: string }
+  | { readonly kind: 'rejected'; readonly reason: string; readonly status?: number }
+  | { readonly kind: 'malformed'; readonly reason: string }
+  | { readonly kind: 'not-sent'; readonly reason: string }
+  | { readonly kind: 'ambiguous'; readonly reason: string; readonly status?: number; readonly retryAfterMs?: number }
+  | { readonly kind: 'throttled'; readonly reason: string; readonly status?: number; readonly retryAfterMs?: number }
+  | { readonly kind: 'deferred'; readonly reason: string; readonly delayMs: number }
+  | { readonly kind: 'expired'; readonly reason: string }
+  | { readonly kind: 'failed'; readonly reason: string };
+
+export type OutcomeKind = Outcome['kind'];
+
+/** Why an order is in `<queue>.dead`. */
+export type DeadReason = 'rejected' | 'malformed' | 'expired' | 'handler-error' | 'max-attempts' | 'thread-crash';
+
+/** How a delivery ends; carried out by the source. Delays are rungs of the ladder. */
+export type Settlement =
+  | { readonly kind: 'ack' }
+  | {
+      readonly kind: 'retry';
+      readonly delayMs: number;
+      /** The attempt that comes next, from 1. */
+      readonly attempt: number;
+      readonly reason: string;
+      /** Whether the handler's `confirm` must be asked before anything is sent. */
+      readonly confirmFirst: boolean;
+      /** How often a thread was lost to this order. */
+      readonly crashes: number;
+      /** Not before this time (milliseconds since the epoch), when that is further away than the longest rung. */
+      readonly notBefore?: number;
+    }
+  | { readonly kind: 'defer'; readonly delayMs: number; readonly reason: string; readonly notBefore?: number }
+  | { readonly kind: 'dead-letter'; readonly reason: DeadReason; readonly detail: string }
+  | { readonly kind: 'park'; readonly detail: string };
+
+/** Longest text of a reason or a detail, in characters: headers over 64 KiB cannot be published. */
+export const MAX_REASON = 500;
+
+/** Cuts text to what a header or a log line may carry. */
+export function brief(text: string, max: number = MAX_REASON): string {
+  return text.length <= max ? text : `${text.slice(0, max - 1)}…`;
+}

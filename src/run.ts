@@ -1,0 +1,292 @@
+import { randomUUID } from 'node:crypto';
+import { resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { RabbitmqSource } from './broker/rabbitmq/rabbitmq-source.ts';
+import type { Source } from './broker/source.ts';
+import { systemClock } from './clock.ts';
+import { Dispatcher } from './dispatcher/dispatcher.ts';
+import type { ShardEvents } from './dispatcher/shard.ts';
+import { ShardPool } from './dispatcher/shard-pool.ts';
+import { messageOf, OrderlaneError } from './errors.ts';
+import type { Log } from './log.ts';
+import { Directory } from './merchant/directory.ts';
+import type { Options } from './options.ts';
+import type { Stats } from './stats.ts';
+
+export interface Ended {
+  /** Orders that were in hand and go back to the broker. */
+  readonly unfinished: number;
+  /** The time for shutting down was over before all calls were. */
+  readonly timedOut: boolean;
+  readonly stats: Stats;
+  /** What ended the process, when it did not end as asked. */
+  readonly error?: OrderlaneError;
+}
+
+export interface Running {
+  /** Resolves when it is over: after a drain, or after stop. */
+  readonly done: Promise<Ended>;
+  /** Takes no more, finishes what is being sent, and ends within `shutdownTimeoutMs`. Safe twice. */
+  drain(): void;
+  /** Stops now; what is unfinished goes back to the broker. Safe twice. */
+  stop(): void;
+  stats(): Stats;
+}
+
+const TICK_MS = 250;
+const SWEEP_MS = 10_000;
+const EMPTY_CHECK_MS = 500;
+/** `--drain`: how long everything must have been empty. Messages on their way back from the ladder are in no count. */
+const EMPTY_FOR_MS = 3_000;
+
+/** Builds the parts and starts them: directory, threads, broker, in this order. Throws when one of them cannot. */
+export async function start(options: Options, log: Log): Promise<Running> {
+  const directory = await Directory.load({
+    ...(options.merchants === undefined ? {} : { file: options.merchants }),
+    ...(options.url === undefined ? {} : { url: options.url }),
+    allowHosts: options.allowHost,
+    timeoutMs: options.timeoutMs,
+    concurrency: options.merchantConcurrency,
+  });
+  const run = new Run(options, log, directory);
+  try {
+    await run.start();
+  } catch (error) {
+    await run.abandon();
+    throw error;
+  }
+  return run;
+}
+
+class Run implements Running {
+  readonly done: Promise<Ended>;
+  readonly #options: Options;
+  readonly #log: Log;
+  readonly #directory: Directory;
+  readonly #source: Source;
+  readonly #shards: ShardPool;
+  readonly #timers: NodeJS.Timeout[] = [];
+  #dispatcher: Dispatcher | undefined;
+  #resolve: (ended: Ended) => void = () => undefined;
+  #phase: 'running' | 'draining' | 'ended' = 'running';
+  /** Why it ends, when nobody asked it to. */
+  #error: OrderlaneError | undefined;
+  #idle: (() => void) | undefined;
+
+  constructor(options: Options, log: Log, directory: Directory) {
+    this.#options = options;
+    this.#log = log;
+    this.#directory = directory;
+    this.done = new Promise((settle) => {
+      this.#resolve = settle;
+    });
+    this.#shards = new ShardPool(
+      {
+        shards: options.shards,
+        slots: options.concurrency,
+        threadTimeoutMs: options.threadTimeoutMs,
+        boot: {
+          ...(options.handler === undefined ? {} : { handlerUrl: pathToFileURL(resolve(options.handler)).href }),
+          connectTimeoutMs: options.connectTimeoutMs,
+          allowHosts: directory.allowHosts,
+          logLevel: options.logLevel,
+          logFields: options.logFields,
+        },
+      },
+      this.#shardEvents(),
+    );
+    this.#source = new RabbitmqSource(
+      {
+        urls: options.broker,
+        ...(options.brokerCa === undefined ? {} : { ca: options.brokerCa }),
+        ...(options.brokerCert === undefined ? {} : { cert: options.brokerCert }),
+        ...(options.brokerKey === undefined ? {} : { key: options.brokerKey }),
+        queue: options.queue,
+        declare: options.declare,
+        prefetch: options.prefetch,
+        windowBytes: options.windowBytes,
+        connectWaitMs: options.connectWaitMs,
+        merchantKey: options.merchantKey,
+        orderIdKey: options.orderIdKey,
+        maxMessageBytes: options.maxMessageBytes,
+        deadlineMs: options.deadlineMs,
+        instance: randomUUID().slice(0, 8),
+        clock: systemClock,
+      },
+      log.logger,
+    );
+  }
+
+  async start(): Promise<void> {
+    const options = this.#options;
+    const { confirms } = await this.#shards.start();
+    const dispatcher = new Dispatcher(
+      {
+        concurrency: options.concurrency,
+        maxAttempts: options.maxAttempts,
+        maxCrashes: options.maxCrashes,
+        backoffMs: options.backoffMs,
+        backoffMaxMs: options.backoffMaxMs,
+        canConfirm: confirms,
+      },
+      {
+        source: this.#source,
+        shards: this.#shards,
+        directory: this.#directory,
+        clock: systemClock,
+        random: Math.random,
+        log: this.#log.logger,
+      },
+    );
+    this.#dispatcher = dispatcher;
+    await this.#source.start(dispatcher);
+    this.#directory.watch(
+      () => {
+        this.#shards.allow(this.#directory.allowHosts);
+        dispatcher.directoryChanged();
+        this.#log.logger.info({ file: options.merchants }, 'the merchant directory has changed');
+      },
+      (error) =>
+        this.#log.logger.error(
+          { file: options.merchants, reason: error.message },
+          'the merchant directory is bad; the last good one stays in force',
+        ),
+    );
+    this.#every(TICK_MS, () => dispatcher.tick());
+    this.#every(SWEEP_MS, () => dispatcher.sweep());
+    if (options.statsIntervalMs > 0) this.#every(options.statsIntervalMs, () => this.#logStats(dispatcher));
+    if (options.drain) this.#endWhenEmpty(dispatcher);
+    this.#log.logger.info(
+      {
+        queue: options.queue,
+        concurrency: options.concurrency,
+        merchantConcurrency: options.merchantConcurrency,
+        shards: options.shards,
+      },
+      'ready',
+    );
+  }
+
+  /** After a start that failed half way. */
+  async abandon(): Promise<void> {
+    this.#phase = 'ended';
+    this.#directory.stop();
+    await Promise.allSettled([this.#source.stop(), this.#shards.stop()]);
+  }
+
+  drain(): void {
+    if (this.#phase !== 'running') return;
+    this.#phase = 'draining';
+    void this.#drain();
+  }
+
+  stop(): void {
+    if (this.#phase === 'ended') return;
+    void this.#end(false);
+  }
+
+  stats(): Stats {
+    if (this.#dispatcher === undefined) throw new OrderlaneError('FATAL', 'not started');
+    return this.#dispatcher.snapshot();
+  }
+
+  async #drain(): Promise<void> {
+    const dispatcher = this.#dispatcher as Dispatcher;
+    const limit = new Promise<'late'>((settle) => {
+      this.#timers.push(setTimeout(() => settle('late'), this.#options.shutdownTimeoutMs));
+    });
+    const finished = (async () => {
+      await this.#source.stopConsuming();
+      dispatcher.drain();
+      await new Promise<void>((settle) => {
+        const check = (): void => {
+          if (dispatcher.busy === 0) settle();
+        };
+        this.#idle = check;
+        this.#every(TICK_MS, check); // confirms and acks end without a turn of a shard
+        check();
+      });
+    })();
+    const late = (await Promise.race([finished, limit])) === 'late';
+    await this.#end(late);
+  }
+
+  async #end(timedOut: boolean): Promise<void> {
+    if (this.#phase === 'ended') return;
+    this.#phase = 'ended';
+    for (const timer of this.#timers) clearTimeout(timer);
+    this.#directory.stop();
+    const dispatcher = this.#dispatcher as Dispatcher;
+    const stats = dispatcher.snapshot();
+    const sent = dispatcher.busy;
+    const unfinished = stats.waiting + sent;
+    if (unfinished > 0) {
+      this.#log.logger.warn(
+        { unfinished, inFlight: stats.inFlight, waiting: stats.waiting, settling: sent - stats.inFlight },
+        'these orders are unfinished and go back to the broker',
+      );
+    }
+    await this.#shards.stop();
+    await this.#source.stop();
+    this.#resolve({ unfinished, timedOut, stats, ...(this.#error === undefined ? {} : { error: this.#error }) });
+  }
+
+  #fail(error: OrderlaneError): void {
+    this.#error ??= error;
+    if (this.#dispatcher !== undefined) this.stop();
+  }
+
+  #shardEvents(): ShardEvents {
+    const dispatcher = (): Dispatcher => this.#dispatcher as Dispatcher;
+    return {
+      outcome: (entry, outcome) => dispatcher().outcome(entry, outcome),
+      turn: () => {
+        this.#dispatcher?.turn();
+        this.#idle?.();
+      },
+      lost: (shard, loss) => dispatcher().threadLost(shard, loss),
+      ready: (shard) => this.#dispatcher?.shardReady(shard),
+      failed: (error) => this.#fail(error),
+      log: (lines) => {
+        for (const line of lines) this.#log.write(line);
+      },
+    };
+  }
+
+  #logStats(dispatcher: Dispatcher): void {
+    const { outcomes, shards, slowest, deadLettered, ...counts } = dispatcher.snapshot();
+    this.#log.logger.info({ counts: { ...counts, deadLettered }, outcomes, shards, slowest }, 'stats');
+  }
+
+  #endWhenEmpty(dispatcher: Dispatcher): void {
+    let emptySince: number | undefined;
+    let asking = false;
+    this.#every(EMPTY_CHECK_MS, () => {
+      if (!dispatcher.isEmpty) emptySince = undefined;
+      else if (!asking) {
+        asking = true;
+        this.#source
+          .backlog()
+          .then(
+            (messages) => {
+              const now = systemClock.now();
+              if (messages > 0 || !dispatcher.isEmpty) emptySince = undefined;
+              else emptySince ??= now;
+              if (emptySince !== undefined && now - emptySince >= EMPTY_FOR_MS) this.drain();
+            },
+            (error: unknown) => {
+              emptySince = undefined;
+              this.#log.logger.debug({ reason: messageOf(error) }, 'the queues could not be counted');
+            },
+          )
+          .finally(() => {
+            asking = false;
+          });
+      }
+    });
+  }
+
+  #every(intervalMs: number, work: () => void): void {
+    this.#timers.push(setInterval(work, intervalMs));
+  }
+}

@@ -1,0 +1,233 @@
+import type { Got } from 'got';
+import { systemClock } from '../clock.ts';
+import { messageOf } from '../errors.ts';
+import type { Context, Handler, HandlerLog } from '../handler.ts';
+import { AttemptClient } from '../merchant/attempt-client.ts';
+import { forward } from '../merchant/forward.ts';
+import type { HttpClient } from '../merchant/http-client.ts';
+import type { Merchant, Order } from '../order.ts';
+import { brief } from '../outcome.ts';
+import { type Batch, ORDER_FIELDS, outcomeCode, SENDING, type ThreadOutcome } from '../protocol.ts';
+import { NONE, type SlotTable } from '../slot-table.ts';
+
+export interface RunnerParts {
+  /** Absent for the built-in forwarder. */
+  readonly handler: Handler | undefined;
+  readonly http: HttpClient;
+  readonly table: SlotTable;
+  readonly logger: HandlerLog & { child(bindings: object): HandlerLog };
+  /** The values of one outcome; see OUTCOME_FIELDS. */
+  report(...outcome: unknown[]): void;
+}
+
+/** Most of what `deliver` returned that is kept, in characters of JSON. */
+const MAX_RESULT = 4096;
+
+/** Runs the orders of a shard on its thread. Holds no state of theirs beyond the call. */
+export class Runner {
+  readonly #parts: RunnerParts;
+  readonly #merchants = new Map<string, Merchant>();
+
+  constructor(parts: RunnerParts) {
+    this.#parts = parts;
+  }
+
+  accept(batch: Batch): void {
+    for (const merchant of batch.merchants ?? []) this.#merchants.set(merchant.id, merchant);
+    for (const merchantId of batch.forget ?? []) this.#merchants.delete(merchantId);
+    const { orders } = batch;
+    const { table } = this.#parts;
+    for (let i = 0; i < orders.length; i += ORDER_FIELDS) {
+      const slot = orders[i] as number;
+      const generation = orders[i + 1] as number;
+      const order = new Parsed(
+        orders[i + 2] as string,
+        orders[i + 3] as string,
+        orders[i + 4] as string,
+        orders[i + 5] as number,
+        orders[i + 8] as number,
+        orders[i + 9] as string,
+      );
+      table.running(slot);
+      this.#start(slot, generation, order, orders[i + 6] === 1, orders[i + 7] as number);
+      table.running(NONE);
+    }
+  }
+
+  #start(slot: number, generation: number, order: Parsed, confirmFirst: boolean, deadlineAt: number): void {
+    const end = (outcome: ThreadOutcome): void => this.#end(slot, generation, outcome);
+    const malformed = order.parse();
+    if (malformed !== undefined) {
+      end({ kind: 'malformed', reason: malformed });
+      return;
+    }
+    const merchant = this.#merchants.get(order.merchantId) as Merchant;
+    const leftMs = deadlineAt - systemClock.now();
+    if (leftMs <= 0) {
+      end({ kind: 'expired', reason: 'its deadline passed before it could be sent' });
+      return;
+    }
+    const timeoutMs = Math.min(merchant.timeoutMs, leftMs);
+    const sending = (): void => {
+      this.#parts.table.mark(slot, generation, SENDING);
+    };
+    const { handler } = this.#parts;
+    if (handler === undefined) {
+      void forward(this.#parts.http, order, merchant, timeoutMs, sending).then(end);
+      return;
+    }
+    // A handler may bring a client of its own: from here on it may have sent something.
+    sending();
+    const attempt = new Attempt(this.#parts, order, merchant, timeoutMs);
+    void attempt.run(handler, confirmFirst).then(end);
+  }
+
+  #end(slot: number, generation: number, outcome: ThreadOutcome): void {
+    const code = outcomeCode(outcome);
+    if (!this.#parts.table.mark(slot, generation, code)) return;
+    const { reason, status, retryAfterMs, result } = outcome as {
+      reason?: string;
+      status?: number;
+      retryAfterMs?: number;
+      result?: string;
+    };
+    this.#parts.report(slot, generation, code, reason, status, retryAfterMs, result);
+  }
+}
+
+/** An order from the flat array; its body is parsed once, before anything is sent. */
+class Parsed implements Order {
+  readonly merchantId: string;
+  readonly id: string;
+  readonly identity: string;
+  readonly attempt: number;
+  readonly publishedAt: number;
+  readonly body: string;
+  #value: unknown;
+
+  constructor(merchantId: string, id: string, identity: string, attempt: number, publishedAt: number, body: string) {
+    this.merchantId = merchantId;
+    this.id = id;
+    this.identity = identity;
+    this.attempt = attempt;
+    this.publishedAt = publishedAt;
+    this.body = body;
+  }
+
+  /** Returns why the body is not JSON, if it is not. The parser's own words would quote customer data. */
+  parse(): string | undefined {
+    try {
+      this.#value = JSON.parse(this.body);
+      return undefined;
+    } catch {
+      return 'the body is not JSON';
+    }
+  }
+
+  json<T = unknown>(): T {
+    return this.#value as T;
+  }
+}
+
+/** One try of a handler at one order: its context, its time limit, and what it came to. */
+class Attempt implements Context {
+  readonly merchant: Merchant;
+  readonly #parts: RunnerParts;
+  readonly #order: Order;
+  readonly #endsAt: number;
+  readonly #timeoutMs: number;
+  readonly #calls: AttemptClient;
+  #abort: AbortController | undefined;
+  #log: HandlerLog | undefined;
+
+  constructor(parts: RunnerParts, order: Order, merchant: Merchant, timeoutMs: number) {
+    this.#parts = parts;
+    this.#order = order;
+    this.merchant = merchant;
+    this.#timeoutMs = timeoutMs;
+    this.#endsAt = systemClock.now() + timeoutMs;
+    this.#calls = new AttemptClient(
+      parts.http,
+      order,
+      merchant,
+      () => this.timeLeftMs(),
+      () => this.signal,
+    );
+  }
+
+  get http(): Got {
+    return this.#calls.client();
+  }
+
+  get attempt(): number {
+    return this.#order.attempt;
+  }
+
+  get signal(): AbortSignal {
+    this.#abort ??= new AbortController();
+    return this.#abort.signal;
+  }
+
+  get log(): HandlerLog {
+    const { merchantId, id, attempt } = this.#order;
+    this.#log ??= this.#parts.logger.child({ merchant: merchantId, order: id, attempt });
+    return this.#log;
+  }
+
+  call(name: string): Got {
+    return this.#calls.client(name);
+  }
+
+  timeLeftMs(): number {
+    return Math.max(0, this.#endsAt - systemClock.now());
+  }
+
+  /** Never rejects, and ends in time whatever the handler does, short of blocking the thread. */
+  run(handler: Handler, confirmFirst: boolean): Promise<ThreadOutcome> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => {
+        resolve({ kind: 'ambiguous', reason: `the handler did not end within ${Math.round(this.#timeoutMs)} ms` });
+        this.#abort?.abort(new Error('the time for this attempt is over'));
+      }, this.#timeoutMs);
+      void this.#deliver(handler, confirmFirst).then((outcome) => {
+        clearTimeout(timer);
+        resolve(outcome);
+      });
+    });
+  }
+
+  async #deliver(handler: Handler, confirmFirst: boolean): Promise<ThreadOutcome> {
+    if (confirmFirst && handler.confirm !== undefined) {
+      try {
+        const found: unknown = await handler.confirm(this.#order, this);
+        if (found === 'there') return { kind: 'delivered', result: '"confirmed"' };
+        if (found !== 'not-there') {
+          return {
+            kind: 'ambiguous',
+            reason: `confirm must return 'there' or 'not-there', not ${brief(String(found), 40)}`,
+          };
+        }
+      } catch (error) {
+        // Nobody knows more than before: the order may still be there from an earlier attempt.
+        return { kind: 'ambiguous', reason: brief(`confirm failed: ${messageOf(error)}`) };
+      }
+    }
+    try {
+      const result = await handler.deliver(this.#order, this);
+      return { kind: 'delivered', ...resultOf(result) };
+    } catch (error) {
+      return this.#calls.outcomeOf(error);
+    }
+  }
+}
+
+/** What `deliver` returned, as far as it is JSON and short; it never decides the outcome. */
+function resultOf(value: unknown): { result?: string } {
+  if (value === undefined) return {};
+  try {
+    const json = JSON.stringify(value) as string | undefined;
+    return json === undefined ? {} : { result: brief(json, MAX_RESULT) };
+  } catch {
+    return {};
+  }
+}

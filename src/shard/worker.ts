@@ -1,0 +1,89 @@
+import type { MessagePort } from 'node:worker_threads';
+import { messageOf } from '../errors.ts';
+import { createThreadLogger } from '../log.ts';
+import { HttpClient } from '../merchant/http-client.ts';
+import type { Boot, Booted, Report, Task } from '../protocol.ts';
+import { SlotTable } from '../slot-table.ts';
+import { loadHandler } from './load-handler.ts';
+import { Runner } from './run-handler.ts';
+
+/** A shard's thread: Piscina calls the default export with each task. The first is the boot, all others are batches. */
+
+const BEAT_MS = 100;
+
+let runner: Runner | undefined;
+let http: HttpClient | undefined;
+
+export default function task(message: Task): Promise<Booted> | undefined {
+  if (message.kind === 'boot') return boot(message);
+  if (message.kind === 'allow') http?.allow(message.hosts);
+  else runner?.accept(message);
+  return undefined;
+}
+
+async function boot(message: Boot): Promise<Booted> {
+  const { port, shard, slots } = message;
+  try {
+    const handler = message.handlerUrl === undefined ? undefined : await loadHandler(message.handlerUrl);
+    const table = new SlotTable(slots, message.table);
+    const outbox = new Outbox(port);
+    const logger = createThreadLogger({
+      level: message.logLevel,
+      fields: message.logFields,
+      bindings: { shard },
+      write: (line) => outbox.log(line),
+    });
+    http = new HttpClient({ connectTimeoutMs: message.connectTimeoutMs, allowHosts: message.allowHosts });
+    runner = new Runner({ handler, http, table, logger, report: (...outcome) => outbox.outcome(...outcome) });
+    // The watchdog reads it from the main thread: a loop that stands still does not beat.
+    setInterval(() => table.beat(), BEAT_MS);
+    return { ok: true, confirms: handler?.confirm !== undefined };
+  } catch (error) {
+    return { ok: false, error: messageOf(error) };
+  }
+}
+
+const FULL = 64 * 7;
+
+/** Outcomes and log lines of one turn of the event loop leave as one message. */
+class Outbox {
+  readonly #port: MessagePort;
+  #outcomes: unknown[] = [];
+  #log: string[] = [];
+  #scheduled = false;
+
+  constructor(port: MessagePort) {
+    this.#port = port;
+  }
+
+  outcome(...values: unknown[]): void {
+    this.#outcomes.push(...values);
+    if (this.#outcomes.length >= FULL) this.#flush();
+    else this.#schedule();
+  }
+
+  log(line: string): void {
+    this.#log.push(line);
+    this.#schedule();
+  }
+
+  #schedule(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    setImmediate(() => {
+      this.#scheduled = false;
+      this.#flush();
+    });
+  }
+
+  #flush(): void {
+    if (this.#outcomes.length === 0 && this.#log.length === 0) return;
+    const report: Report = {
+      ...(this.#outcomes.length === 0 ? {} : { outcomes: this.#outcomes }),
+      ...(this.#log.length === 0 ? {} : { log: this.#log }),
+    };
+    this.#outcomes = [];
+    this.#log = [];
+    this.#port.postMessage(report);
+  }
+}

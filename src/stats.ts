@@ -1,0 +1,44 @@
+import type { DeadReason, OutcomeKind } from './outcome.ts';
+
+export interface ShardStats {
+  readonly inFlight: number;
+  /** `ready` takes orders; anything else does not. */
+  readonly state: 'starting' | 'ready' | 'down' | 'stopped';
+  readonly restarts: number;
+  /** Share of time its event loop was busy since the last reading, 0 to 1. */
+  readonly utilization: number;
+}
+
+export interface LaneStats {
+  readonly merchant: string;
+  readonly inFlight: number;
+  readonly waiting: number;
+  /** Smoothed latency of answered calls, in milliseconds; 0 when none was answered yet. */
+  readonly latencyMs: number;
+  /** How long its oldest call in flight has been under way, in milliseconds. */
+  readonly oldestMs: number;
+}
+
+/** What a running process says of itself; the `stats` log line. Totals count since start. */
+export interface Stats {
+  /** Orders that arrived, redeliveries of what was in hand not counted. */
+  readonly received: number;
+  readonly outcomes: Readonly<Record<OutcomeKind, number>>;
+  readonly retried: number;
+  readonly deferred: number;
+  readonly deadLettered: Readonly<Record<DeadReason, number>>;
+  readonly parked: number;
+  /** Redeliveries of a copy that was still in hand or already settled. */
+  readonly joined: number;
+  readonly inFlight: number;
+  readonly waiting: number;
+  /** Deliveries that the broker has not been told the end of. */
+  readonly unsettled: number;
+  readonly unsettledBytes: number;
+  /** Orders of ours that are on the ladder. */
+  readonly onLadder: number;
+  readonly merchants: number;
+  readonly shards: readonly ShardStats[];
+  /** The lanes with the longest calls or queues, worst first. */
+  readonly slowest: readonly LaneStats[];
+}
