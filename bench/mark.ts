@@ -1,19 +1,21 @@
-/** Counts orders in a process that is measured, and says when the first came and when the last was done. */
+/** Counts orders in a process that is measured, and says when the first after the warm-up came and when the last was done. */
 export class Marker {
-  readonly #orders: number;
+  readonly #warmup: number;
+  readonly #all: number;
   #begun = 0;
   #done = 0;
 
-  constructor(orders: number) {
-    this.#orders = orders;
+  constructor({ warmup, orders }: { readonly warmup: number; readonly orders: number }) {
+    this.#warmup = warmup;
+    this.#all = warmup + orders;
   }
 
   began(): void {
-    if (this.#begun++ === 0) say('first');
+    if (this.#begun++ === this.#warmup) say('first');
   }
 
   ended(): void {
-    if (++this.#done === this.#orders) say('last');
+    if (++this.#done === this.#all) say('last');
   }
 }
 

@@ -6,7 +6,9 @@ import { createInterface } from 'node:readline';
 export interface Job {
   readonly broker: string;
   readonly queue: string;
-  /** How many orders it will be given. */
+  /** Orders that come first and are not measured. */
+  readonly warmup: number;
+  /** Orders that are measured. */
   readonly orders: number;
   /** Calls in flight, or prefetch. */
   readonly concurrency: number;
@@ -16,44 +18,48 @@ export interface Job {
 
 /**
  * A system that is measured, as a process of its own. It says what it does on standard output, a JSON object a line:
- * `{"at": "first", "ms": ...}` when it has the first order and `{"at": "last", ...}` when it is through with the last one,
- * `ms` on the machine's monotonic clock.
+ * `{"at": "first", "ms": ...}` when it has the first order after the warm-up and `{"at": "last", ...}` when it is through with
+ * the last one, `ms` on the machine's monotonic clock.
  */
 export interface Peer {
   readonly name: string;
   command(job: Job): readonly string[];
 }
 
-export interface Marks {
-  readonly firstMs: number;
-  readonly lastMs: number;
-}
-
 export class RunningPeer {
-  readonly marks: Promise<Marks>;
+  readonly first: Promise<number>;
+  readonly last: Promise<number>;
   readonly pid: number;
   readonly #child: ChildProcess;
   readonly #exited: Promise<unknown>;
 
   constructor(peer: Peer, job: Job) {
-    const child = spawn(process.execPath, [...peer.command(job)], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(process.execPath, [...peer.command(job)], {
+      env: { ...process.env, BENCH_JOB: JSON.stringify(job) },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     this.#child = child;
     this.pid = child.pid as number;
     this.#exited = once(child, 'exit');
     const errors: string[] = [];
     child.stderr?.on('data', (chunk: Buffer) => errors.push(chunk.toString()));
-    this.marks = new Promise((resolve, reject) => {
-      let firstMs: number | undefined;
-      createInterface({ input: child.stdout as NodeJS.ReadableStream }).on('line', (line) => {
-        const mark = markOf(line);
-        if (mark?.at === 'first') firstMs = mark.ms;
-        if (mark?.at === 'last' && firstMs !== undefined) resolve({ firstMs, lastMs: mark.ms });
-      });
-      child.once('exit', (code) =>
-        reject(new Error(`${peer.name} ended with code ${code}: ${errors.join('').slice(-2000)}`)),
-      );
+    const first = Promise.withResolvers<number>();
+    const last = Promise.withResolvers<number>();
+    createInterface({ input: child.stdout as NodeJS.ReadableStream }).on('line', (line) => {
+      const mark = markOf(line);
+      if (mark?.at === 'first') first.resolve(mark.ms);
+      if (mark?.at === 'last') last.resolve(mark.ms);
     });
-    this.marks.catch(() => undefined); // heard by whoever waits for them, or nobody
+    child.once('exit', (code) => {
+      const failure = new Error(`${peer.name} ended with code ${code}: ${errors.join('').slice(-2000)}`);
+      first.reject(failure);
+      last.reject(failure);
+    });
+    this.first = first.promise;
+    this.last = last.promise;
+    // Heard by whoever waits for them, or nobody.
+    this.first.catch(() => undefined);
+    this.last.catch(() => undefined);
   }
 
   async stop(): Promise<void> {

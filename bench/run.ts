@@ -63,26 +63,22 @@ async function main(): Promise<void> {
 }
 
 async function measure(scenario: Scenario, peer: Peer): Promise<Measured> {
+  const { warmup, concurrency } = scenario;
   const orders = flags.quick ? scenario.quickOrders : scenario.orders;
   const broker = await startBroker();
   const merchants = scenario.sends ? await startMerchants() : undefined;
   try {
-    const job: Job = {
-      broker: broker.url,
-      queue: 'orders',
-      orders,
-      concurrency: scenario.concurrency,
-      ...(merchants === undefined ? {} : { url: merchants.urlTemplate }),
-    };
-    await publish(broker, scenario, orders);
-    process.env['BENCH_ORDERS'] = String(orders);
+    const url = merchants === undefined ? {} : { url: merchants.urlTemplate };
+    const job: Job = { broker: broker.url, queue: 'orders', warmup, orders, concurrency, ...url };
+    await publish(broker, scenario, warmup + orders);
     const running = new RunningPeer(peer, job);
     try {
-      const started = process.hrtime.bigint();
-      const { firstMs, lastMs } =
-        merchants === undefined ? await running.marks : await merchants.accepted(orders, started);
-      const { cpuMs, peakMb } = usageOf(running.pid);
-      return { system: peer.name, orders, elapsedMs: lastMs - firstMs, cpuMs, peakMb };
+      const firstMs = await (merchants?.accepted(warmup) ?? running.first);
+      const before = usageOf(running.pid);
+      const lastMs = await (merchants?.accepted(warmup + orders) ?? running.last);
+      const after = usageOf(running.pid);
+      const cpuMs = after.cpuMs - before.cpuMs;
+      return { system: peer.name, orders, elapsedMs: lastMs - firstMs, cpuMs, peakMb: after.peakMb };
     } finally {
       await running.stop();
     }
@@ -113,27 +109,26 @@ async function publish(broker: PrivateBroker, scenario: Scenario, orders: number
   if (code !== 0) throw new Error(`publish ended with code ${code}: ${Buffer.concat(errors).toString()}`);
 }
 
-/** Simulated merchants in a process of their own, so that their CPU is nobody's. */
-async function startMerchants(): Promise<{
-  urlTemplate: string;
-  accepted(orders: number, since: bigint): Promise<{ firstMs: number; lastMs: number }>;
+interface SimulatedMerchants {
+  readonly urlTemplate: string;
+  /** When they had accepted this many orders, on the machine's monotonic clock. */
+  accepted(orders: number): Promise<number>;
   stop(): Promise<void>;
-}> {
-  const child = spawn(process.execPath, [MAIN, 'merchants', '--port', '0', '--json'], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
+}
+
+/** In a process of their own, so that their CPU is nobody's. */
+async function startMerchants(): Promise<SimulatedMerchants> {
+  const args = [MAIN, 'merchants', '--port', '0', '--json'];
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
   const [ready] = (await once(child.stdout, 'data')) as [Buffer];
   const { url, urlTemplate } = JSON.parse(ready.toString()) as { url: string; urlTemplate: string };
   return {
     urlTemplate,
-    accepted: async (orders, since) => {
-      let firstMs = Number(since) / 1e6;
+    accepted: async (orders) => {
       for (;;) {
         const { accepted } = (await (await fetch(`${url}/_orderlane/stats`)).json()) as { accepted: number };
-        const now = Number(process.hrtime.bigint()) / 1e6;
-        if (accepted === 0) firstMs = now;
-        if (accepted >= orders) return { firstMs, lastMs: now };
-        await new Promise((resolve) => setTimeout(resolve, 50));
+        if (accepted >= orders) return Number(process.hrtime.bigint()) / 1e6;
+        await new Promise((resolve) => setTimeout(resolve, 20));
       }
     },
     stop: async () => {

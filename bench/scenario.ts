@@ -1,9 +1,11 @@
-import type { Job, Peer } from './peer.ts';
+import type { Peer } from './peer.ts';
 
 /** One question, asked of orderlane and of a baseline in the same run. */
 export interface Scenario {
   readonly name: string;
   readonly describe: string;
+  /** Orders that come first and are not measured: start and compilation are not what is asked. */
+  readonly warmup: number;
   readonly orders: number;
   readonly quickOrders: number;
   readonly merchants: number;
@@ -22,9 +24,9 @@ export interface Scenario {
 export interface Measured {
   readonly system: string;
   readonly orders: number;
-  /** From the first order it had to the end of the last. */
+  /** From the first order after the warm-up to the end of the last. */
   readonly elapsedMs: number;
-  /** Of the whole process tree, from before the start to after the last order. */
+  /** Of the whole process tree, from the first order after the warm-up to the last. */
   readonly cpuMs: number;
   readonly peakMb: number;
 }
@@ -34,5 +36,3 @@ export interface Goal {
   /** `ratio` is the median, over the pairs, of orderlane's figure over the baseline's. */
   met(ratio: number, medianOf: (figure: (run: Measured) => number) => number): boolean;
 }
-
-export type { Job };

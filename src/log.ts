@@ -1,9 +1,9 @@
-import { constants, openSync, write, writeSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { isatty } from 'node:tty';
 import { type Bindings, type ChildLoggerOptions, type Logger, type LoggerOptions, pino } from 'pino';
 import type { prettyFactory } from 'pino-pretty';
 import { messageOf } from './errors.ts';
+import { LogSink, standardOutput } from './log-sink.ts';
 
 /**
  * The log. Two rules: only fields that are known to be harmless are shown, and a reader that is slow or stuck stalls
@@ -22,11 +22,12 @@ export interface Log {
 /** Fields whose value is shown when it is a plain value or an array of such. */
 const PLAIN = new Set(
   (
-    'shard merchant order attempt identity hop outcome reason detail status code signal version node ' +
-    'queue exchange broker address host port url path handler file line event state mode ' +
+    'shard merchant order attempt identity hop outcome reason detail status code signal version ' +
+    'queue exchange broker address host port url path handler file state ' +
     'delayMs timeoutMs durationMs latencyMs waitedMs ageMs retryAfterMs deadlineMs lateMs ' +
-    'inFlight waiting handed sending settling unsettled unsettledBytes received delivered retried deferred deadLettered parked joined unfinished ' +
-    'dropped bytes count entries merchants threads crashes restarts generation epoch concurrency merchantConcurrency prefetch limit utilization'
+    'received delivered retried deferred deadLettered parked joined dropped unfinished ' +
+    'inFlight waiting handed sending settling unsettled unsettledBytes bytes count entries merchants ' +
+    'crashes restarts epoch concurrency merchantConcurrency prefetch limit utilization'
   ).split(' '),
 );
 /** Fields that we fill ourselves with figures, objects included. */
@@ -34,12 +35,6 @@ const FIGURES = new Set(['counts', 'outcomes', 'shards', 'slowest', 'memory']);
 /** Fields that pino writes itself: a second one would make the line ambiguous. */
 const RESERVED = new Set(['level', 'time', 'pid']);
 const REDACTED = '[redacted]';
-
-/** Lines waiting for a slow reader. More are dropped and counted. */
-const MAX_BUFFERED = 16 * 2 ** 20;
-const FLUSH_MS = 1000;
-/** A full pipe is tried again after 1 ms, then 2, 4 and so on up to this. */
-const MAX_PAUSE_MS = 64;
 
 type Fields = Record<string, unknown>;
 
@@ -134,129 +129,6 @@ export function createThreadLogger(options: {
   return createLogger(options.level, options.fields, options.bindings, (line) => options.write(line));
 }
 
-/**
- * A descriptor of standard output on which no write blocks. A blocked one would hold a thread of libuv's pool, which all
- * threads share, and Node waits for that pool when it exits.
- */
-function standardOutput(): number {
-  if (isatty(1)) {
-    try {
-      // One of our own, because O_NONBLOCK on the shared one would be seen by the shell too. libuv does the same.
-      return openSync('/dev/fd/1', constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
-    } catch {
-      return 1; // not ours to open, as after su: a terminal that is stopped with Ctrl-S then delays the exit
-    }
-  }
-  // Creating this stream makes libuv set O_NONBLOCK on a pipe or a socket; Node restores it at exit. Files never block.
-  return process.stdout.fd;
-}
-
-/**
- * Finished lines on their way to a descriptor: a bounded buffer that nobody waits for. Not sonic-boom, because its
- * flushSync, which pino calls at exit, never returns when the reader is stuck or the disk is full, and because a full pipe
- * costs it 100 ms each time, which is 4 MB/s to a reader that could take hundreds.
- */
-class Sink {
-  readonly #fd: number;
-  readonly #flowing: (dropped: number) => void;
-  /** Lines that no write has taken yet. */
-  #lines: string[] = [];
-  /** What is being written, from `#offset` on; undefined when nothing is. */
-  #chunk: Buffer | undefined;
-  #offset = 0;
-  /** Set while the pipe is full and will be tried again. */
-  #pauseMs = 0;
-  #bytes = 0;
-  #gone = false;
-  #complained = false;
-  #unreported = 0;
-  #wake: (() => void) | undefined;
-  dropped = 0;
-
-  /** `flowing` is told how many lines were dropped, once the reader has caught up. */
-  constructor(fd: number, flowing: (dropped: number) => void) {
-    this.#fd = fd;
-    this.#flowing = flowing;
-    process.once('exit', () => this.#writeLast());
-  }
-
-  write(line: string): void {
-    const bytes = Buffer.byteLength(line);
-    if (this.#gone || this.#bytes + bytes > MAX_BUFFERED) {
-      this.dropped++;
-      this.#unreported++;
-      return;
-    }
-    this.#bytes += bytes;
-    this.#lines.push(line);
-    if (this.#chunk === undefined) this.#next();
-  }
-
-  /** Takes all that has gathered as one chunk. */
-  #next(): void {
-    if (this.#lines.length > 0) {
-      this.#chunk = Buffer.from(this.#lines.join(''));
-      this.#offset = 0;
-      this.#lines = [];
-      this.#writeOn();
-      return;
-    }
-    this.#chunk = undefined;
-    const dropped = this.#unreported;
-    this.#unreported = 0;
-    if (dropped > 0) this.#flowing(dropped);
-    this.#wake?.();
-  }
-
-  #writeOn(): void {
-    const chunk = this.#chunk as Buffer;
-    write(this.#fd, chunk, this.#offset, chunk.length - this.#offset, null, (error, written) => {
-      if (error?.code === 'EAGAIN') {
-        this.#pauseMs = Math.min(Math.max(2 * this.#pauseMs, 1), MAX_PAUSE_MS);
-        setTimeout(() => this.#writeOn(), this.#pauseMs);
-        return;
-      }
-      this.#pauseMs = 0;
-      if (error !== null) this.#failed(error);
-      this.#bytes -= error === null ? written : chunk.length - this.#offset;
-      this.#offset += error === null ? written : chunk.length - this.#offset;
-      if (this.#offset < chunk.length) this.#writeOn();
-      else this.#next();
-    });
-  }
-
-  #failed(error: NodeJS.ErrnoException): void {
-    // A reader that went away is no fault of ours. A full disk is worth saying, once, and standard error may still work.
-    if (error.code === 'EPIPE') this.#gone = true;
-    else if (!this.#complained) process.stderr.write(`orderlane: the log cannot be written: ${error.message}\n`);
-    this.#complained = true;
-  }
-
-  async flush(): Promise<void> {
-    const end = performance.now() + FLUSH_MS;
-    while (this.#chunk !== undefined && performance.now() < end) {
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, end - performance.now());
-        this.#wake = () => {
-          clearTimeout(timer);
-          resolve();
-        };
-      });
-    }
-  }
-
-  /** At exit without a flush: as much as can be written without waiting. */
-  #writeLast(): void {
-    try {
-      // A write that is under way is finished by Node; one that was put off is not.
-      if (this.#pauseMs > 0 && this.#chunk !== undefined) writeSync(this.#fd, this.#chunk, this.#offset);
-      else if (this.#lines.length > 0) writeSync(this.#fd, this.#lines.join(''));
-    } catch {
-      // The reader is stuck or gone: these lines end with the process.
-    }
-  }
-}
-
 export function createLog(options: {
   level: string;
   format: 'pretty' | 'json';
@@ -265,7 +137,7 @@ export function createLog(options: {
   destination?: (text: string) => void;
 }): Log {
   const { level, format, fields, destination } = options;
-  const sink = destination === undefined ? new Sink(standardOutput(), reportDropped) : undefined;
+  const sink = destination === undefined ? new LogSink(standardOutput(), reportDropped) : undefined;
   const put = destination ?? ((text: string) => sink?.write(text));
   const prettify = format === 'pretty' ? prettifier(level, destination === undefined && isatty(1)) : undefined;
   const write = prettify === undefined ? put : (line: string) => put(prettify(line));

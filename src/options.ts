@@ -48,7 +48,7 @@ export interface Options {
   readonly orderIdKey: string;
   /** Longest attempt. @default 15000 */
   readonly timeoutMs: number;
-  /** Longest name lookup, connect and TLS handshake together. @default 3000 */
+  /** Longest name lookup, connect and TLS handshake together. @default 3000, or timeoutMs if that is less */
   readonly connectTimeoutMs: number;
   /** From publish; an order is never sent after it. @default 600000 */
   readonly deadlineMs: number;

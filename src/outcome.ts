@@ -35,6 +35,9 @@ export type Settlement =
   | { readonly kind: 'dead-letter'; readonly reason: DeadReason; readonly detail: string }
   | { readonly kind: 'park'; readonly detail: string };
 
+/** The end of nearly every delivery. One object, so that it can be told by identity. */
+export const ACK: Settlement = { kind: 'ack' };
+
 /** Longest text of a reason or a detail, in characters: headers over 64 KiB cannot be published. */
 export const MAX_REASON = 500;
 

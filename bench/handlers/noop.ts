@@ -1,7 +1,8 @@
 import { defineHandler, type Handler } from '../../src/index.ts';
 import { Marker } from '../mark.ts';
+import type { Job } from '../peer.ts';
 
-const marker = new Marker(Number(process.env['BENCH_ORDERS']));
+const marker = new Marker(JSON.parse(process.env['BENCH_JOB'] as string) as Job);
 
 /** Returns at once: what is measured is everything around it. */
 const handler: Handler = defineHandler({

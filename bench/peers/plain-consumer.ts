@@ -11,7 +11,7 @@ import type { Job } from '../peer.ts';
 
 const does = process.argv[2];
 const job = JSON.parse(process.argv[3] as string) as Job;
-const marker = new Marker(job.orders);
+const marker = new Marker(job);
 const WAIT_MS = 5_000;
 
 const client = got.extend({

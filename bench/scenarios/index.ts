@@ -10,8 +10,9 @@ export const scenarios: readonly Scenario[] = [
   {
     name: 'noop',
     describe: 'a handler that returns at once, one shard, against a consumer that only acks',
+    warmup: 20_000,
     orders: 100_000,
-    quickOrders: 30_000,
+    quickOrders: 40_000,
     merchants: 1000,
     concurrency: 4000,
     sends: false,
@@ -23,6 +24,7 @@ export const scenarios: readonly Scenario[] = [
   {
     name: 'forwarder',
     describe: 'the forwarder to merchants without delay, one shard, against plain amqplib + got',
+    warmup: 5_000,
     orders: 20_000,
     quickOrders: 8_000,
     merchants: 1000,
@@ -36,6 +38,7 @@ export const scenarios: readonly Scenario[] = [
   {
     name: 'waiting',
     describe: '6,000 orders of 600 merchants whose handler waits 5 s, all in flight at once, one shard',
+    warmup: 0,
     orders: 6000,
     quickOrders: 6000,
     merchants: 600,

@@ -200,7 +200,7 @@ function showProgress(publisher: Publisher, total: number | undefined): () => vo
     before = publisher.confirmed;
     const sent = `${count(publisher.published)}${total === undefined ? '' : ` of ${count(total)}`} sent`;
     const line = `${sent}  ${count(publisher.confirmed)} confirmed  ${count(rate)}/s`;
-    process.stderr.write(`\r\x1b[2K${line.slice(0, process.stderr.columns - 1)}`);
+    process.stderr.write(`\r\x1b[2K${line.slice(0, (process.stderr.columns || 80) - 1)}`);
   }, PROGRESS_MS);
   return () => {
     clearInterval(timer);

@@ -49,8 +49,8 @@ function declareFlags(yargs: Argv): Argv {
     .example('$0 work -b amqps://user:password@broker.example.com -Q orders --merchants merchants.json', '')
     .example('$0 work --handler ./deliver.ts --merchants merchants.json -c 8000', '')
     .epilogue(
-      'Durations have a unit: 500ms, 15s, 10m, 1h. Sizes may: 64KiB, 256MiB; a bare number is bytes. Addresses, hosts and ' +
-        'log fields can be several: repeat the option or separate them with commas.\n\n' +
+      'Durations need a unit: 500ms, 15s, 10m, 1h. Sizes may have one: 64KiB, 256MiB; a bare number is bytes. ' +
+        'Addresses, hosts and log fields can be several: repeat the option or separate them with commas.\n\n' +
         `Each setting can also come from the environment, as ${environmentName('max-attempts')}, or from the config file, as ` +
         '"max-attempts". A flag goes before the environment, the environment before the file.\n\n' +
         'The first SIGTERM or SIGINT finishes what is in hand, the second stops at once.\n',
@@ -59,8 +59,12 @@ function declareFlags(yargs: Argv): Argv {
 
 async function work(flags: Readonly<Record<string, unknown>>): Promise<void> {
   for (const hint of misspelledVariables(process.env)) process.stderr.write(`orderlane: ${hint}\n`);
-  const path = [flags['config'] ?? process.env[environmentName('config')]].flat().at(-1);
-  const file = typeof path === 'string' && path !== '' ? readConfigFile(path) : undefined;
+  const paths = [flags['config'] ?? (process.env[environmentName('config')] || undefined)].flat() as (
+    | string
+    | undefined
+  )[];
+  const path = paths.at(-1);
+  const file = path === undefined ? undefined : readConfigFile(path);
   const options = resolveOptions(flags, process.env, file);
   // Loaded here, so that --help and a bad option are answered at once.
   const [{ createLog }, { start }] = await Promise.all([import('../log.ts'), import('../run.ts')]);

@@ -1,6 +1,6 @@
 import type { Delivery } from '../broker/source.ts';
 import type { Lane } from '../lane/lane.ts';
-import type { Settlement } from '../outcome.ts';
+import { ACK, type Settlement } from '../outcome.ts';
 
 /** An order in hand: from its arrival until its settlement is durable. */
 export interface Entry {
@@ -21,10 +21,8 @@ export interface Entry {
 /** What a late twin is to be settled with; `released` means that its first arrival was never sent. */
 export type Late = Settlement | 'released';
 
-interface Settled {
-  readonly fingerprint: number;
-  readonly late: Late;
-}
+/** What is remembered of a settled copy: its fingerprint alone when a late twin is simply acknowledged. */
+type Settled = number | { readonly fingerprint: number; readonly late: Late };
 
 const GENERATION_SIZE = 65_536;
 
@@ -34,72 +32,80 @@ const GENERATION_SIZE = 65_536;
  * latter, so a rush of new orders does not push them out of the window.
  */
 export class Ledger {
-  readonly #inHand = new Map<string, Entry>();
-  readonly #first = new RecentCopies();
-  readonly #later = new RecentCopies();
+  readonly #first = new Copies();
+  readonly #later = new Copies();
 
   get size(): number {
-    return this.#inHand.size;
+    return this.#first.inHand.size + this.#later.inHand.size;
   }
 
-  entries(): IterableIterator<Entry> {
-    return this.#inHand.values();
+  *entries(): Generator<Entry> {
+    yield* this.#first.inHand.values();
+    yield* this.#later.inHand.values();
   }
 
   /** The entry of the same copy, if it is in hand and really the same: publishers may reuse a message ID. */
   sameCopy(key: string, delivery: Delivery): Entry | undefined {
-    const entry = this.#inHand.get(key);
+    const entry = this.#of(delivery).inHand.get(key);
     return entry !== undefined && entry.delivery.body === delivery.body ? entry : undefined;
   }
 
   /** False when another message with this identity is in hand; the entry then lives without joining. */
   add(entry: Entry): boolean {
-    if (this.#inHand.has(entry.key)) return false;
-    this.#inHand.set(entry.key, entry);
+    const { inHand } = this.#of(entry.delivery);
+    if (inHand.has(entry.key)) return false;
+    inHand.set(entry.key, entry);
     return true;
   }
 
   /** Takes an entry out of hand, and remembers what a late twin is to be settled with. */
   end(entry: Entry, late: Late): void {
-    if (this.#inHand.get(entry.key) === entry) this.#inHand.delete(entry.key);
-    this.remember(entry.key, entry.delivery, late);
-  }
-
-  remember(key: string, delivery: Delivery, late: Late): void {
-    const window = delivery.hop === 0 ? this.#first : this.#later;
-    window.add(key, { fingerprint: fingerprint(delivery.body), late });
+    const { key, delivery } = entry;
+    const copies = this.#of(delivery);
+    if (copies.inHand.get(key) === entry) copies.inHand.delete(key);
+    const print = fingerprint(delivery.body);
+    copies.remember(key, late === ACK ? print : { fingerprint: print, late });
   }
 
   /** What to settle this arrival with, if its copy was settled here before. */
   lateTwin(key: string, delivery: Delivery): Late | undefined {
     // A first-hop copy that the broker has not given out before cannot be a twin: its publisher has reused the ID.
     if (delivery.hop === 0 && !delivery.redelivered) return undefined;
-    const window = delivery.hop === 0 ? this.#first : this.#later;
-    const settled = window.get(key);
-    return settled !== undefined && settled.fingerprint === fingerprint(delivery.body) ? settled.late : undefined;
+    const settled = this.#of(delivery).settled(key);
+    if (settled === undefined) return undefined;
+    const [print, late] = typeof settled === 'number' ? [settled, ACK] : [settled.fingerprint, settled.late];
+    return print === fingerprint(delivery.body) ? late : undefined;
+  }
+
+  #of(delivery: Delivery): Copies {
+    return delivery.hop === 0 ? this.#first : this.#later;
   }
 }
 
-/** A bounded memory in two generations: when the young one is full, the old one is dropped whole. */
-class RecentCopies {
+/** Copies in hand, and a bounded memory of settled ones in two generations: when the young one is full, the old one goes. */
+class Copies {
+  readonly inHand = new Map<string, Entry>();
   #young = new Map<string, Settled>();
   #old = new Map<string, Settled>();
 
-  add(key: string, settled: Settled): void {
+  remember(key: string, settled: Settled): void {
     this.#young.set(key, settled);
     if (this.#young.size < GENERATION_SIZE) return;
     this.#old = this.#young;
     this.#young = new Map();
   }
 
-  get(key: string): Settled | undefined {
+  settled(key: string): Settled | undefined {
     return this.#young.get(key) ?? this.#old.get(key);
   }
 }
 
-/** Identities are anybody's text, but the digits before the first colon are ours: no two copies share a key. */
+/**
+ * Names a copy among those of its kind: first-hop copies by their identity, which costs nothing, republished ones by hop
+ * and identity, in which the digits before the first colon are ours.
+ */
 export function keyOf(copy: { readonly identity: string; readonly hop: number }): string {
-  return `${copy.hop}:${copy.identity}`;
+  return copy.hop === 0 ? copy.identity : `${copy.hop}:${copy.identity}`;
 }
 
 const SAMPLES = 16;

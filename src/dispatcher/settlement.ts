@@ -1,6 +1,6 @@
 import { rungFor } from '../ladder.ts';
 import type { DuplicatesPolicy } from '../order.ts';
-import { brief, type DeadReason, type Outcome, type Settlement } from '../outcome.ts';
+import { ACK, brief, type DeadReason, type Outcome, type Settlement } from '../outcome.ts';
 
 /** What the decision rests on, beside the outcome. */
 export interface Facts {
@@ -25,8 +25,6 @@ export interface Facts {
   /** 0 up to 1. */
   readonly random: number;
 }
-
-export const ACK: Settlement = { kind: 'ack' };
 
 /** How a delivery ends, by what its attempt came to. The whole of the table in ARCHITECTURE.md. */
 export function settlementOf(outcome: Outcome, facts: Facts): Settlement {

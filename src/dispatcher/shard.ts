@@ -2,6 +2,7 @@ import type { EventLoopUtilization } from 'node:perf_hooks';
 import { MessageChannel, type MessagePort, receiveMessageOnPort, type Worker } from 'node:worker_threads';
 import { Piscina } from 'piscina';
 import { messageOf, OrderlaneError } from '../errors.ts';
+import { Pace } from '../pace.ts';
 import {
   type Batch,
   type Boot,
@@ -58,6 +59,8 @@ type State =
 const BATCH = 64;
 const BOOT_LIMIT_MS = 20_000;
 const MEMORY_MB = 1024;
+/** What an HTTP call allocates is dead when it ends; the more room it has until then, the less of it is copied. */
+const YOUNG_MB = 96;
 /** Crashes within this time count as a loop. */
 const LOOP_MS = 30_000;
 const FREE_RESTARTS = 3;
@@ -83,7 +86,7 @@ export class Shard {
   #orders: (string | number)[] = [];
   #merchants: NonNullable<Batch['merchants']>[number][] = [];
   #forget: string[] = [];
-  #flushing = false;
+  readonly #pace = new Pace(() => this.#flush());
   #inFlight = 0;
   #restarts = 0;
   #failedBoots = 0;
@@ -124,7 +127,7 @@ export class Shard {
         atomics: 'disabled', // 'sync' stops an idle thread's timers and sockets
         idleTimeout: Number.POSITIVE_INFINITY,
         recordTiming: false,
-        resourceLimits: { maxOldGenerationSizeMb: MEMORY_MB },
+        resourceLimits: { maxOldGenerationSizeMb: MEMORY_MB, maxYoungGenerationSizeMb: YOUNG_MB },
       });
       // A crash is judged at the thread's exit; without a listener it would end the process.
       this.#pool.on('error', (error: Error) => {
@@ -150,7 +153,7 @@ export class Shard {
     });
   }
 
-  /** Hands an order to the thread, with the others of this turn. */
+  /** Hands an order to the thread, with the others that gather. */
   hand(entry: Entry): void {
     const slot = this.#freeSlots.pop();
     if (slot === undefined) throw new OrderlaneError('SHARD', 'more orders in flight than slots');
@@ -177,13 +180,7 @@ export class Shard {
       delivery.body,
     );
     if (this.#orders.length >= BATCH * ORDER_FIELDS) this.#flush();
-    else if (!this.#flushing) {
-      this.#flushing = true;
-      setImmediate(() => {
-        this.#flushing = false;
-        this.#flush();
-      });
-    }
+    else this.#pace.schedule();
   }
 
   /** A merchant's lane is gone: its entry need not be kept. */

@@ -1,11 +1,20 @@
 import type { ClientRequest, IncomingMessage } from 'node:http';
-import { type Got, type HandlerFunction, Options, RequestError, type Timings } from 'got';
+import {
+  type Got,
+  type HandlerFunction,
+  HTTPError,
+  Options,
+  type PlainResponse,
+  type Request,
+  RequestError,
+  type Timings,
+} from 'got';
 import { messageOf } from '../errors.ts';
 import { DeliveryError } from '../handler.ts';
 import type { Merchant, Order } from '../order.ts';
 import { brief } from '../outcome.ts';
 import type { ThreadOutcome } from '../protocol.ts';
-import { outcomeOfAnswer, outcomeOfError } from './classify.ts';
+import { AnswerTooLarge, outcomeOfAnswer, outcomeOfError } from './classify.ts';
 import type { HttpClient } from './http-client.ts';
 
 /** One request of the attempt on its way, or what became of it. */
@@ -13,8 +22,6 @@ interface Call {
   readonly request: ClientRequest & { timings?: Timings };
   readonly secure: boolean;
   response?: IncomingMessage;
-  /** We closed it, because the answer was too large. */
-  cut?: true;
 }
 
 /** What got's promises and streams have in common. */
@@ -37,6 +44,8 @@ export class AttemptClient {
   readonly #base: URL | undefined;
   readonly #clients = new Map<string | undefined, Got>();
   readonly #calls: Call[] = [];
+  /** One for each call made. */
+  readonly #aborts: AbortController[] = [];
 
   constructor(
     client: HttpClient,
@@ -73,7 +82,6 @@ export class AttemptClient {
         'orderlane-attempt': String(attempt),
       },
       handlers: [this.#onCall],
-      hooks: { beforeError: [(error) => this.#explain(error)] },
     }) as Got;
     this.#clients.set(name, made);
     return made;
@@ -100,28 +108,47 @@ export class AttemptClient {
     if (!(options instanceof Options)) return next(options); // not even options: got rejects the call by itself
     const left = Math.max(0, this.#timeLeftMs());
     options.timeout = { ...options.timeout, request: Math.min(options.timeout.request ?? left, left) };
-    const signal = this.#signal();
-    options.signal = options.signal === undefined ? signal : AbortSignal.any([options.signal, signal]);
+    const abort = this.#newAbort();
+    options.signal = options.signal === undefined ? abort.signal : AbortSignal.any([options.signal, abort.signal]);
     if (options.url instanceof URL) this.#fitTo(options, options.url);
     const secure = options.url instanceof URL && options.url.protocol === 'https:';
+    // got would read the body of a stream's error status, however large, before it says so.
+    const checked = options.isStream === true && options.throwHttpErrors;
+    if (checked) options.throwHttpErrors = false;
     const result = next(options);
     const events = result as unknown as CallEvents;
-    let call: Call | undefined;
+    if (checked) {
+      const stream = result as unknown as Request;
+      stream.once('response', (response: PlainResponse & { ok: boolean }) => {
+        if (!response.ok) stream.destroy(new HTTPError(response));
+      });
+    }
     events.on('request', (request) => {
-      const made: Call = { request, secure };
-      call = made;
-      this.#calls.push(made);
+      const call: Call = { request, secure };
+      this.#calls.push(call);
       request.once('response', (response) => {
-        made.response = response;
+        call.response = response;
       });
     });
+    const max = this.#client.maxResponseBytes;
     events.on('downloadProgress', ({ transferred }) => {
-      if (call === undefined || transferred <= this.#client.maxResponseBytes) return;
-      call.cut = true;
-      call.request.destroy();
+      // Not the request but the call is ended: what a packed answer unpacks to may have arrived long ago.
+      if (transferred > max) abort.abort(new AnswerTooLarge(`the answer is larger than ${max} bytes`));
     });
     return result;
   };
+
+  /** Aborted with the attempt, and by itself. */
+  #newAbort(): AbortController {
+    const abort = new AbortController();
+    const signal = this.#signal();
+    if (signal.aborted) abort.abort(signal.reason);
+    else if (this.#aborts.length === 0) {
+      signal.addEventListener('abort', () => this.#aborts.forEach((each) => each.abort(signal.reason)), { once: true });
+    }
+    this.#aborts.push(abort);
+    return abort;
+  }
 
   #fitTo(options: Options, url: URL): void {
     const base = this.#base;
@@ -135,13 +162,6 @@ export class AttemptClient {
       url.pathname = base.pathname;
       if (url.search === '') url.search = base.search;
     }
-  }
-
-  #explain<E extends Error>(error: E): E {
-    const timings = error instanceof RequestError ? error.timings : undefined;
-    const call = timings === undefined ? undefined : this.#calls.find(({ request }) => request.timings === timings);
-    if (call?.cut === true) error.message = `the answer is larger than ${this.#client.maxResponseBytes} bytes`;
-    return error;
   }
 }
 
@@ -160,9 +180,9 @@ function judge(thrown: unknown): ThreadOutcome {
   }
 }
 
-function mayHaveBeenProcessed({ request, secure, response, cut }: Call): boolean {
+function mayHaveBeenProcessed({ request, secure, response }: Call): boolean {
   if (response !== undefined) {
-    if (!response.complete && cut !== true) return true;
+    if (!response.complete) return true;
     const { kind } = outcomeOfAnswer(response.statusCode ?? 0, response.headers);
     return kind === 'delivered' || kind === 'ambiguous';
   }

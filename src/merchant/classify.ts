@@ -46,6 +46,11 @@ export function outcomeOfAnswer(status: number, headers: IncomingHttpHeaders): T
   }
 }
 
+/** Why a call is aborted whose answer has no end. */
+export class AnswerTooLarge extends Error {
+  override readonly name = 'AnswerTooLarge';
+}
+
 /** What a call that got gave up means for the order: by its answer when that is complete, else by whether bytes left. */
 export function outcomeOfError(error: RequestError): ThreadOutcome {
   const { response } = error;
@@ -82,7 +87,9 @@ function reasonOf(error: RequestError, kind: 'failed' | 'not-sent' | 'ambiguous'
     const { request: ms } = error.options.timeout;
     return ms === undefined ? `${missing} in time` : `${missing} within ${Math.round(ms)} ms`;
   }
-  if (error instanceof AbortError) return `${missing} before the attempt was aborted`;
+  if (error instanceof AbortError) {
+    return error.cause instanceof AnswerTooLarge ? error.cause.message : `${missing} before the attempt was aborted`;
+  }
   return brief(error.message === '' ? ofMany(error) : error.message, REASON);
 }
 

@@ -199,7 +199,9 @@ function headerValueProblem(name: string, value: unknown): string | undefined {
 function readAuth(value: unknown, folder: string, tell: Tell): Auth | undefined {
   const type = isObject(value) ? own(value, 'type') : undefined;
   if (!isObject(value) || (type !== 'bearer' && type !== 'basic' && type !== 'header')) {
-    tell(`expected an object with "type": "bearer", "basic" or "header", received ${shown(type ?? value)}`);
+    // Somebody may have written the secret itself here.
+    const received = isObject(value) ? shown(type) : 'something else';
+    tell(`expected an object with "type": "bearer", "basic" or "header", received ${received}`);
     return undefined;
   }
   for (const name of Object.keys(value)) {

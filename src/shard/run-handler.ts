@@ -40,7 +40,7 @@ export class Runner {
     for (let i = 0; i < orders.length; i += ORDER_FIELDS) {
       const slot = orders[i] as number;
       const generation = orders[i + 1] as number;
-      const order = new Parsed(
+      const order = new FlatOrder(
         orders[i + 2] as string,
         orders[i + 3] as string,
         orders[i + 4] as string,
@@ -54,13 +54,8 @@ export class Runner {
     }
   }
 
-  #start(slot: number, generation: number, order: Parsed, confirmFirst: boolean, deadlineAt: number): void {
+  #start(slot: number, generation: number, order: FlatOrder, confirmFirst: boolean, deadlineAt: number): void {
     const end = (outcome: ThreadOutcome): void => this.#end(slot, generation, outcome);
-    const malformed = order.parse();
-    if (malformed !== undefined) {
-      end({ kind: 'malformed', reason: malformed });
-      return;
-    }
     const merchant = this.#merchants.get(order.merchantId) as Merchant;
     const leftMs = deadlineAt - systemClock.now();
     if (leftMs <= 0) {
@@ -73,6 +68,10 @@ export class Runner {
     };
     const { handler } = this.#parts;
     if (handler === undefined) {
+      if (!isJson(order.body)) {
+        end({ kind: 'malformed', reason: 'the body is not JSON' });
+        return;
+      }
       void forward(this.#parts.http, order, merchant, timeoutMs, sending).then(end);
       return;
     }
@@ -95,8 +94,8 @@ export class Runner {
   }
 }
 
-/** An order from the flat array; its body is parsed once, before anything is sent. */
-class Parsed implements Order {
+/** An order from the flat array. Its body is parsed when somebody asks: building the values costs more than all else here. */
+class FlatOrder implements Order {
   readonly merchantId: string;
   readonly id: string;
   readonly identity: string;
@@ -114,18 +113,30 @@ class Parsed implements Order {
     this.body = body;
   }
 
-  /** Returns why the body is not JSON, if it is not. The parser's own words would quote customer data. */
-  parse(): string | undefined {
-    try {
-      this.#value = JSON.parse(this.body);
-      return undefined;
-    } catch {
-      return 'the body is not JSON';
-    }
-  }
-
   json<T = unknown>(): T {
+    this.#value ??= parse(this.body);
     return this.#value as T;
+  }
+}
+
+/** What `order.json()` throws for a body that is not JSON; it makes the order `malformed`. */
+class NotJson extends Error {}
+
+function isJson(body: string): boolean {
+  try {
+    JSON.parse(body);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function parse(body: string): unknown {
+  try {
+    return JSON.parse(body);
+  } catch {
+    // The parser's own words would quote customer data.
+    throw new NotJson('the body is not JSON');
   }
 }
 
@@ -216,7 +227,7 @@ class Attempt implements Context {
       const result = await handler.deliver(this.#order, this);
       return { kind: 'delivered', ...resultOf(result) };
     } catch (error) {
-      return this.#calls.outcomeOf(error);
+      return error instanceof NotJson ? { kind: 'malformed', reason: error.message } : this.#calls.outcomeOf(error);
     }
   }
 }

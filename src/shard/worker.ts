@@ -2,6 +2,7 @@ import type { MessagePort } from 'node:worker_threads';
 import { messageOf } from '../errors.ts';
 import { createThreadLogger } from '../log.ts';
 import { HttpClient } from '../merchant/http-client.ts';
+import { Pace } from '../pace.ts';
 import type { Boot, Booted, Report, Task } from '../protocol.ts';
 import { SlotTable } from '../slot-table.ts';
 import { loadHandler } from './load-handler.ts';
@@ -45,12 +46,12 @@ async function boot(message: Boot): Promise<Booted> {
 
 const FULL = 64 * 7;
 
-/** Outcomes and log lines of one turn of the event loop leave as one message. */
+/** Outcomes and log lines that gather leave as one message. */
 class Outbox {
   readonly #port: MessagePort;
   #outcomes: unknown[] = [];
   #log: string[] = [];
-  #scheduled = false;
+  readonly #pace = new Pace(() => this.#flush());
 
   constructor(port: MessagePort) {
     this.#port = port;
@@ -59,21 +60,12 @@ class Outbox {
   outcome(...values: unknown[]): void {
     this.#outcomes.push(...values);
     if (this.#outcomes.length >= FULL) this.#flush();
-    else this.#schedule();
+    else this.#pace.schedule();
   }
 
   log(line: string): void {
     this.#log.push(line);
-    this.#schedule();
-  }
-
-  #schedule(): void {
-    if (this.#scheduled) return;
-    this.#scheduled = true;
-    setImmediate(() => {
-      this.#scheduled = false;
-      this.#flush();
-    });
+    this.#pace.schedule();
   }
 
   #flush(): void {

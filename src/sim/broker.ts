@@ -103,6 +103,8 @@ class Keeper implements PrivateBroker {
   readonly #env: Readonly<Record<string, string>>;
   readonly #child: ReturnType<typeof spawnKeeper>;
   readonly #gone: Promise<string>;
+  /** Its output has ended, too. */
+  readonly #silent: Promise<undefined>;
   readonly #tail: string[] = [];
   #version: string | undefined;
   #heard: (line: string) => void = () => {};
@@ -119,6 +121,7 @@ class Keeper implements PrivateBroker {
       child.once('error', (error) => resolve(messageOf(error)));
       child.once('exit', (code, signal) => resolve(`it ended with ${signal ?? `exit code ${code}`}`));
     });
+    this.#silent = new Promise((resolve) => child.once('close', () => resolve(undefined)));
     for (const stream of [child.stdout, child.stderr]) {
       createInterface({ input: stream }).on('line', (line) => this.#note(line));
     }
@@ -163,6 +166,7 @@ class Keeper implements PrivateBroker {
       const failure = await Promise.race([started, this.#gone, late, aborted]);
       signal?.throwIfAborted();
       if (failure === undefined) return this;
+      await Promise.race([this.#silent, late, aborted]);
       throw new OrderlaneError(
         'FATAL',
         `the private RabbitMQ did not start: ${failure}. Its last words:\n${this.tail()}`,

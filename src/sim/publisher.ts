@@ -1,6 +1,7 @@
-import type { ConfirmChannel } from 'amqplib';
+import { type ConfirmChannel, IllegalOperationError } from 'amqplib';
 import { type Clock, systemClock } from '../clock.ts';
-import type { OrderlaneError } from '../errors.ts';
+import { messageOf, OrderlaneError } from '../errors.ts';
+import { brief } from '../outcome.ts';
 import { exponential, type Random } from './random.ts';
 
 /** A message to publish. */
@@ -122,11 +123,11 @@ export class Publisher {
 
   publish(publication: Publication): void {
     if (this.#failure !== undefined) throw this.#failure;
-    this.published++;
-    this.#bytes += publication.body.length;
     const pending = { publication, sent: false };
     this.#unconfirmed.set(publication.messageId, pending);
     if (this.#channel !== undefined) this.#send(this.#channel, pending);
+    this.published++;
+    this.#bytes += publication.body.length;
   }
 
   /** Whether the broker has answered for everything; false once it has answered for nothing for `patienceMs`. */
@@ -158,8 +159,12 @@ export class Publisher {
       const answered = (error: Error | null): void => this.#answered(channel, publication, error);
       if (!channel.publish('', this.#queue, publication.body, options, answered)) this.#choked = true;
       pending.sent = true;
-    } catch {
-      // The channel closed and its 'close' has not been told yet: it goes again on the next one.
+    } catch (error) {
+      // A channel that has closed, which nobody has told yet: the message goes again on the next one.
+      if (error instanceof IllegalOperationError) return;
+      this.#unconfirmed.delete(publication.messageId);
+      const what = `order ${brief(publication.orderId, 100)} of merchant ${brief(publication.merchantId, 100)}`;
+      throw new OrderlaneError('FATAL', `${what} cannot be published: ${messageOf(error)}`, { cause: error });
     }
   }
 

@@ -202,10 +202,13 @@ test('a misspelt variable is said once and ignored', async () => {
 });
 
 test('lists may be repeated on the command line, and of other options the last one counts', async () => {
-  const bad = ['--broker', 'amqp://good', '--broker', 'http://bad', '--timeout', 'bad', '--timeout', '1s'];
-  const { code, err } = await orderlane(['work', '--url', 'https://pos.example.com/', ...bad]);
+  const brokers = ['--broker', 'http://bad', '--broker', 'amqp://good'];
+  const { code, err } = await orderlane(['work', ...brokers, '--timeout', 'bad', '--timeout', '1s']);
   assert.equal(code, 2);
-  assert.match(err, /^orderlane: --broker: expected .*; got "http:\/\/bad"\n$/);
+  const [, ...problems] = err.trimEnd().split('\n');
+  assert.equal(problems.length, 2, err);
+  assert.match(err, /^ {2}--broker: expected .*; got "http:\/\/bad"$/m);
+  assert.match(err, /^ {2}nothing says where orders go: /m);
 });
 
 test('a broker that cannot be reached is its own exit code and one message without the password', async () => {

@@ -1,36 +1,37 @@
-import { after, before } from 'node:test';
+import { after } from 'node:test';
+import { type ChannelModel, connect } from 'amqplib';
 import { type PrivateBroker, startBroker } from '../../src/sim/broker.ts';
 
-/** One private broker for all tests of a file: call it once, at the top. It starts before the first test. */
 export interface TestBroker extends Pick<PrivateBroker, 'url' | 'port' | 'version' | 'ctl'> {
-  /** A queue name that no other test uses. */
+  /** A queue name that no other test of the file uses. */
   queueName(): string;
+  /** A connection that need not be closed. */
+  connect(): Promise<ChannelModel>;
 }
 
-export function withBroker(): TestBroker {
-  let broker: PrivateBroker | undefined;
+/**
+ * One private broker for all tests of a file, stopped after them: `const broker = await withBroker();` at the top. Not a
+ * `before` hook, since those of a file run all at once and the others would find no broker.
+ */
+export async function withBroker(): Promise<TestBroker> {
+  const broker = await startBroker();
+  const connections: ChannelModel[] = [];
   let queues = 0;
-  const running = (): PrivateBroker => {
-    if (broker === undefined) throw new Error('the broker runs only during tests and hooks');
-    return broker;
-  };
-  before(async () => {
-    broker = await startBroker();
-  });
   after(async () => {
-    await broker?.stop();
+    await Promise.allSettled(connections.map((connection) => connection.close()));
+    await broker.stop();
   });
   return {
-    get url() {
-      return running().url;
-    },
-    get port() {
-      return running().port;
-    },
-    get version() {
-      return running().version;
-    },
-    ctl: (...args) => running().ctl(...args),
+    url: broker.url,
+    port: broker.port,
+    version: broker.version,
+    ctl: (...args) => broker.ctl(...args),
     queueName: () => `orders-${++queues}`,
+    connect: async () => {
+      const connection = await connect(broker.url);
+      connection.on('error', () => undefined); // whoever uses it notices
+      connections.push(connection);
+      return connection;
+    },
   };
 }

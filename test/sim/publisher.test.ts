@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { EventEmitter } from 'node:events';
 import { test } from 'node:test';
-import type { ConfirmChannel } from 'amqplib';
+import { type ConfirmChannel, IllegalOperationError } from 'amqplib';
 import type { Clock } from '../../src/clock.ts';
 import { OrderlaneError } from '../../src/errors.ts';
 import { type Publication, Publisher, Schedule } from '../../src/sim/publisher.ts';
@@ -12,7 +12,7 @@ interface Sent {
   readonly body: Buffer;
   readonly options: Readonly<Record<string, unknown>>;
   /** The broker's answer, as amqplib passes it on. */
-  answer(error?: Error): void;
+  readonly answer: (error?: Error) => void;
 }
 
 /** A channel without a broker: it remembers what was sent and answers when told. */
@@ -28,7 +28,7 @@ class FakeChannel extends EventEmitter {
     options: Sent['options'],
     done: (error: unknown) => void,
   ): boolean {
-    if (this.isClosed) throw new Error('Channel closed');
+    if (this.isClosed) throw new IllegalOperationError('Channel closed');
     this.sent.push({ queue, body, options, answer: (error) => done(error ?? null) });
     return this.hasRoom;
   }
@@ -142,6 +142,19 @@ test('a channel that closes in the middle of a publish loses nothing', () => {
   const next = new FakeChannel();
   publisher.attach(next.asChannel);
   assert.equal(next.sent.length, 1);
+});
+
+test('a message that cannot be encoded is an error that names its order, and is not waited for', async () => {
+  const { publisher, channel } = attached();
+  channel.publish = () => {
+    throw new RangeError('Index out of range');
+  };
+  assert.throws(
+    () => publisher.publish(order(1)),
+    /^OrderlaneError: order ord-1 of merchant m-1 cannot be published: Index/,
+  );
+  assert.equal(publisher.published, 0);
+  assert.equal(await publisher.settled(1), true);
 });
 
 test('it is full at 2,000 messages or 64 MiB without a confirm, while the channel is choked, and without a channel', async () => {

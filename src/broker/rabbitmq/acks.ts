@@ -1,3 +1,5 @@
+import { Pace } from '../../pace.ts';
+
 /** A delivery in the order of its tag, for as long as it has not been acknowledged. */
 export interface Unacked {
   readonly tag: number;
@@ -8,8 +10,7 @@ export interface Unacked {
 const FRAME_BYTES = 21;
 
 /**
- * The unacknowledged deliveries of one channel, and the acknowledgements that are due at the end of this turn of the
- * event loop. An ack never waits for an older call: `multiple` is used only up to a tag below which nothing is unsettled,
+ * The unacknowledged deliveries of one channel, and the acknowledgements that are due next. An ack never waits for an older call: `multiple` is used only up to a tag below which nothing is unsettled,
  * every other tag gets a frame of its own, and all of them leave in one write.
  */
 export class AckWindow {
@@ -18,7 +19,7 @@ export class AckWindow {
   #oldest: Unacked | undefined;
   #newest: Unacked | undefined;
   #due: number[] = [];
-  #scheduled = false;
+  readonly #pace = new Pace(() => this.flush());
 
   constructor(channel: number, write: (frames: Buffer) => void) {
     this.#channel = channel;
@@ -41,14 +42,11 @@ export class AckWindow {
     delivery.before = undefined;
     delivery.after = undefined;
     this.#due.push(delivery.tag);
-    if (this.#scheduled) return;
-    this.#scheduled = true;
-    setImmediate(() => this.flush());
+    this.#pace.schedule();
   }
 
   /** Writes the acks that are due now. */
   flush(): void {
-    this.#scheduled = false;
     const due = this.#due;
     if (due.length === 0) return;
     this.#due = [];

@@ -1,0 +1,103 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Containment } from '../../src/dispatcher/containment.ts';
+import { type Entry, keyOf } from '../../src/dispatcher/ledger.ts';
+import { Lane } from '../../src/lane/lane.ts';
+import { delivery, merchant } from '../helpers/deliveries.ts';
+
+function entryOf(id: string, shard = 0): Entry {
+  const of = delivery({ merchantId: id });
+  const lane = new Lane<Entry>(merchant({ id }), shard);
+  return {
+    key: keyOf(of),
+    delivery: of,
+    twins: undefined,
+    lane,
+    state: 'in-flight',
+    startedAt: 0,
+    confirmFirst: false,
+    next: undefined,
+  };
+}
+
+function nextOf(entry: Entry): Entry {
+  return { ...entryOf(entry.lane.merchantId), lane: entry.lane };
+}
+
+test('a loss that nobody is known to have caused makes everybody who was sending a suspect, and blames nobody', () => {
+  const containment = new Containment();
+  const [a, b, c] = [entryOf('a'), entryOf('b'), entryOf('c')];
+  assert.equal(containment.lost(0, undefined, [a, b], 0), undefined);
+  assert.deepEqual([...containment.suspects], [a.lane, b.lane]);
+  assert.deepEqual(
+    [a, b, c].map((each) => containment.mayStart(each.lane, 0)),
+    [true, true, true],
+    'nobody is held yet',
+  );
+});
+
+test('suspects of a shard run one at a time, those of another shard and the innocent beside them', () => {
+  const containment = new Containment();
+  const [a, b, innocent, elsewhere] = [entryOf('a'), entryOf('b'), entryOf('c'), entryOf('d', 1)];
+  containment.lost(0, undefined, [a, b], 0);
+  containment.lost(1, undefined, [elsewhere], 0);
+  containment.started(a);
+  assert.equal(containment.mayStart(a.lane, 0), false);
+  assert.equal(containment.mayStart(b.lane, 0), false);
+  assert.equal(containment.mayStart(innocent.lane, 0), true);
+  assert.equal(containment.mayStart(elsewhere.lane, 0), true);
+});
+
+test('a suspect whose attempt comes back is none any more, and the next one may start', () => {
+  const containment = new Containment();
+  const [a, b] = [entryOf('a'), entryOf('b')];
+  containment.lost(0, undefined, [a, b], 0);
+  containment.started(a);
+  assert.equal(containment.cameBack(a), true);
+  assert.deepEqual([...containment.suspects], [b.lane]);
+  assert.equal(containment.mayStart(a.lane, 0), true);
+  assert.equal(containment.mayStart(b.lane, 0), true);
+  assert.equal(containment.cameBack(a), false, 'it was cleared before');
+});
+
+test('the order on the stack is blamed, and the others of its thread are not suspected', () => {
+  const containment = new Containment();
+  const [a, b] = [entryOf('a'), entryOf('b')];
+  assert.equal(containment.lost(0, a, [a, b], 0), a);
+  assert.deepEqual([...containment.suspects], [a.lane]);
+});
+
+test('with nobody on the stack, the suspect that ran is blamed', () => {
+  const containment = new Containment();
+  const [a, b, c] = [entryOf('a'), entryOf('b'), entryOf('c')];
+  containment.lost(0, undefined, [a, b], 0);
+  containment.started(a);
+  assert.equal(containment.lost(0, undefined, [a, c], 0), a);
+  assert.equal(c.lane.suspect, false);
+  assert.equal(containment.mayStart(b.lane, 0), true, 'the shard is free for the next suspect');
+});
+
+test('a lane that was blamed is held for a second, then two, and no longer than a minute', () => {
+  const containment = new Containment();
+  const a = entryOf('a');
+  let now = 5000;
+  for (const heldMs of [1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000]) {
+    containment.lost(0, a, [a], now);
+    assert.equal(containment.mayStart(a.lane, now + heldMs - 1), false, `held for ${heldMs} ms`);
+    assert.equal(containment.mayStart(a.lane, now + heldMs), true, `held for ${heldMs} ms`);
+    now += heldMs;
+  }
+  const next = nextOf(a);
+  containment.started(next);
+  containment.cameBack(next);
+  containment.lost(0, a, [a], now);
+  assert.equal(containment.mayStart(a.lane, now + 1000), true, 'strikes before a good answer do not count');
+});
+
+test('a lane that is forgotten is no suspect', () => {
+  const containment = new Containment();
+  const a = entryOf('a');
+  containment.lost(0, undefined, [a], 0);
+  containment.forget(a.lane);
+  assert.equal(containment.suspects.size, 0);
+});

@@ -1,0 +1,104 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Rig } from './neighbours.ts';
+
+const REFUSED = { kind: 'not-sent', reason: 'refused' } as const;
+
+test('a drain starts nothing more and finishes what is in flight', () => {
+  const rig = new Rig({ concurrency: 2 }, { id: 'a' });
+  rig.receiveAll('a1 a2 a3');
+  rig.dispatcher.drain();
+  rig.dispatcher.drain(); // twice is once
+  assert.equal(rig.handed(), 'a1 a2');
+  rig.end('a1 a2');
+  rig.dispatcher.tick();
+  rig.threadIsBack();
+  rig.receiveAll('a4');
+  assert.equal(rig.handed(), '');
+  assert.equal(rig.dispatcher.busy, 0);
+  assert.deepEqual(rig.settled(), ['a1 ack', 'a2 ack']);
+  assert.equal(rig.dispatcher.snapshot().waiting, 2, 'they go back to the broker with the connection');
+});
+
+test('what waits for a merchant that must not get duplicates is deferred, because a redelivery might have been sent', () => {
+  const rig = new Rig(
+    { concurrency: 1 },
+    { id: 'i' },
+    { id: 'c', duplicates: 'confirm' },
+    { id: 'n', duplicates: 'never' },
+  );
+  rig.receiveAll('i1 i2 c1 n1 n2');
+  rig.dispatcher.drain();
+  assert.deepEqual(rig.settled(), ['c1 defer', 'n1 defer', 'n2 defer']);
+  rig.receiveAll('n3 c2 i3');
+  assert.deepEqual(rig.settled(), ['n3 defer', 'c2 defer']);
+  assert.equal(rig.dispatcher.busy, 6, 'one in flight, and five whose deferral is not durable');
+  rig.source.confirm(rig.dispatcher);
+  rig.end('i1');
+  assert.equal(rig.dispatcher.busy, 0);
+  assert.equal(rig.dispatcher.snapshot().waiting, 2);
+});
+
+test('what a thread lost during a drain had not sent is deferred as well', () => {
+  const rig = new Rig({}, { id: 'i' }, { id: 'n', duplicates: 'never' });
+  rig.receiveAll('i1 n1');
+  rig.dispatcher.drain();
+  rig.loseThread({ handed: 'i1 n1' });
+  assert.deepEqual(rig.settled(), ['n1 defer']);
+  rig.source.confirm(rig.dispatcher);
+  assert.equal(rig.dispatcher.busy, 0);
+});
+
+test('nothing is empty while an order is in hand, its end is not durable, or it is on the ladder', () => {
+  const rig = new Rig();
+  assert.equal(rig.dispatcher.isEmpty, true);
+  rig.receive({ identity: 'a1' });
+  assert.equal(rig.dispatcher.isEmpty, false, 'in flight');
+  rig.end('a1', REFUSED);
+  assert.equal(rig.dispatcher.isEmpty, false, 'being settled');
+  rig.source.confirm(rig.dispatcher);
+  assert.equal(rig.dispatcher.isEmpty, false, 'on the ladder');
+  rig.receive({ identity: 'a1', hop: 1, attempt: 2, ours: true });
+  assert.equal(rig.dispatcher.isEmpty, false, 'in flight again');
+  rig.end('a1');
+  assert.equal(rig.dispatcher.isEmpty, true);
+});
+
+test('what others put on the ladder is not counted as ours', () => {
+  const rig = new Rig();
+  rig.receive({ identity: 'a1' });
+  rig.end('a1', REFUSED);
+  rig.source.confirm(rig.dispatcher);
+  rig.receive({ identity: 'a2', hop: 1, ours: false });
+  rig.end('a2');
+  assert.equal(rig.dispatcher.isEmpty, false, 'a1 is still there');
+});
+
+test('an order that came back from the ladder is counted once, however often the broker gives it out', () => {
+  const rig = new Rig({ concurrency: 1 });
+  rig.receive({ identity: 'a1' });
+  rig.end('a1', REFUSED);
+  rig.receive({ identity: 'a2' });
+  rig.end('a2', REFUSED);
+  rig.source.confirm(rig.dispatcher);
+  rig.receive({ identity: 'b1' });
+  const back = rig.receive({ identity: 'a1', hop: 1, ours: true });
+  rig.source.lose(rig.dispatcher); // while it waits behind b1, which was sent
+  rig.end('b1');
+  rig.again(back);
+  rig.end('a1');
+  assert.equal(rig.dispatcher.snapshot().onLadder, 1);
+  assert.equal(rig.dispatcher.isEmpty, false, 'a2 is on the ladder');
+});
+
+test('a retry that was settled on a redelivery is on the ladder like any other', () => {
+  const rig = new Rig();
+  const given = rig.receive({ identity: 'a1' });
+  rig.source.lose(rig.dispatcher);
+  rig.end('a1', REFUSED); // its channel is gone
+  rig.again(given);
+  assert.deepEqual(rig.settled(), ['a1 retry 2']);
+  assert.equal(rig.dispatcher.busy, 1, 'its end is not durable');
+  rig.source.confirm(rig.dispatcher);
+  assert.equal(rig.dispatcher.isEmpty, false, 'it is on the ladder');
+});

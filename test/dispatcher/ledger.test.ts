@@ -1,0 +1,148 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import type { Delivery } from '../../src/broker/source.ts';
+import { type Entry, keyOf, Ledger } from '../../src/dispatcher/ledger.ts';
+import { Lane } from '../../src/lane/lane.ts';
+import type { Settlement } from '../../src/outcome.ts';
+import { delivery, merchant } from '../helpers/deliveries.ts';
+
+const ACK: Settlement = { kind: 'ack' };
+const PARK: Settlement = { kind: 'park', detail: 'may have been sent' };
+const GENERATION = 65_536;
+const lane = new Lane<Entry>(merchant(), 0);
+
+function entryOf(of: Delivery): Entry {
+  return {
+    key: keyOf(of),
+    delivery: of,
+    twins: undefined,
+    lane,
+    state: 'waiting',
+    startedAt: 0,
+    confirmFirst: false,
+    next: undefined,
+  };
+}
+
+function withEnded(of: Delivery, late: Parameters<Ledger['end']>[1] = ACK): Ledger {
+  const ledger = new Ledger();
+  const entry = entryOf(of);
+  ledger.add(entry);
+  ledger.end(entry, late);
+  return ledger;
+}
+
+function sameCopy(ledger: Ledger, of: Delivery): Entry | undefined {
+  return ledger.sameCopy(keyOf(of), of);
+}
+
+function lateTwin(ledger: Ledger, of: Delivery): ReturnType<Ledger['lateTwin']> {
+  return ledger.lateTwin(keyOf(of), of);
+}
+
+const FIRST = delivery({ identity: 'm-1', body: '{"id":1}' });
+const HOP = { ...FIRST, hop: 1 };
+
+test('a copy in hand is found by identity and hop, and only while it is in hand', () => {
+  const ledger = new Ledger();
+  const entry = entryOf(FIRST);
+  assert.equal(ledger.add(entry), true);
+  assert.equal(ledger.size, 1);
+  assert.deepEqual([...ledger.entries()], [entry]);
+  assert.equal(sameCopy(ledger, { ...FIRST, tag: 9, redelivered: true }), entry);
+  assert.equal(sameCopy(ledger, HOP), undefined);
+  assert.equal(sameCopy(ledger, { ...FIRST, identity: 'm-2' }), undefined);
+  ledger.end(entry, ACK);
+  assert.equal(ledger.size, 0);
+  assert.equal(sameCopy(ledger, FIRST), undefined);
+});
+
+test('no identity, whatever it looks like, makes one copy pass for another', () => {
+  const copy = fc.record({ identity: fc.stringMatching(/^[0-2:a]{0,4}$/), hop: fc.nat({ max: 12 }) });
+  fc.assert(
+    fc.property(copy, copy, (a, b) => {
+      const same = a.identity === b.identity && a.hop === b.hop;
+      const inHand = new Ledger();
+      inHand.add(entryOf({ ...FIRST, ...a }));
+      assert.equal(sameCopy(inHand, { ...FIRST, ...b }) !== undefined, same);
+      assert.equal(lateTwin(withEnded({ ...FIRST, ...a }), { ...FIRST, ...b, redelivered: true }) !== undefined, same);
+    }),
+    { numRuns: 2000 },
+  );
+});
+
+test('a reused message ID with another body is not joined, and lives and ends beside the first', () => {
+  const ledger = new Ledger();
+  const first = entryOf(FIRST);
+  const other = entryOf({ ...FIRST, tag: 2, body: '{"id":2}' });
+  ledger.add(first);
+  assert.equal(sameCopy(ledger, other.delivery), undefined);
+  assert.equal(ledger.add(other), false);
+  ledger.end(other, PARK);
+  assert.equal(sameCopy(ledger, FIRST), first, 'the end of the other took the first one out');
+  ledger.end(first, ACK);
+  assert.equal(ledger.size, 0);
+});
+
+test('the late twin of a settled copy is settled in the same way', () => {
+  for (const late of [ACK, PARK, 'released'] as const) {
+    assert.equal(lateTwin(withEnded(FIRST, late), { ...FIRST, redelivered: true }), late);
+    assert.equal(lateTwin(withEnded(HOP, late), HOP), late);
+    assert.equal(lateTwin(withEnded(HOP, late), { ...HOP, redelivered: true }), late);
+  }
+});
+
+test('a first copy that the broker gives out for the first time is nobody’s twin: its ID was reused', () => {
+  assert.equal(lateTwin(withEnded(FIRST), FIRST), undefined);
+});
+
+test('a copy of another hop is no twin', () => {
+  assert.equal(lateTwin(withEnded(FIRST), HOP), undefined);
+  assert.equal(lateTwin(withEnded(HOP), { ...FIRST, redelivered: true }), undefined);
+  assert.equal(lateTwin(withEnded(HOP), { ...HOP, hop: 2 }), undefined);
+});
+
+test('a reused message ID with another body is not taken for a late twin: it would never be sent', () => {
+  // Create and change of one order, with the order ID as message ID: as long as each other, and hardly different.
+  const items = Array.from({ length: 40 }, (_, line) => ({ sku: `sku-${line}`, quantity: 1 }));
+  const create = JSON.stringify({ id: 'o-1', merchant_id: 'pizza', items });
+  const change = create.replace('"sku-17","quantity":1', '"sku-17","quantity":2');
+  assert.equal(change.length, create.length);
+  assert.equal(lateTwin(withEnded({ ...HOP, body: create }), { ...HOP, body: change }), undefined);
+
+  const text = fc.string({ minLength: 1, maxLength: 200 });
+  fc.assert(
+    fc.property(text, fc.nat(), fc.string({ minLength: 1, maxLength: 1 }), (body, place, character) => {
+      const at = place % body.length;
+      const other = body.slice(0, at) + character + body.slice(at + 1);
+      fc.pre(other !== body);
+      assert.equal(lateTwin(withEnded({ ...HOP, body }), { ...HOP, body: other }), undefined);
+    }),
+  );
+});
+
+test('what was settled last is what a twin is settled with', () => {
+  const ledger = withEnded(HOP, 'released');
+  const again = entryOf(HOP);
+  ledger.add(again);
+  ledger.end(again, PARK);
+  assert.equal(lateTwin(ledger, HOP), PARK);
+});
+
+test('the window holds the last 65,536 copies, no more than twice as many, and keeps new ones and republished apart', () => {
+  const numbered = (number: number, hop: number): Delivery => ({ ...HOP, identity: `n-${number}`, hop });
+  const ledger = new Ledger();
+  ledger.end(entryOf(HOP), ACK);
+  for (const hop of [0, 1]) {
+    const known = (number: number): boolean => lateTwin(ledger, { ...numbered(number, hop), redelivered: true }) === ACK;
+    for (let number = 0; number < 3 * GENERATION; number++) {
+      if (number > GENERATION) assert.ok(known(number - GENERATION), `${number - GENERATION} after ${number}`);
+      ledger.end(entryOf(numbered(number, hop)), ACK);
+    }
+    assert.equal(known(3 * GENERATION - 1), true);
+    assert.equal(known(GENERATION - 1), false, 'memory grows without bound');
+    // A rush of new orders does not push out what was republished; a rush of those does.
+    assert.equal(lateTwin(ledger, HOP), hop === 0 ? ACK : undefined);
+  }
+});

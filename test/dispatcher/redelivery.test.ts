@@ -1,0 +1,179 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { START, WALL } from '../helpers/deliveries.ts';
+import { Rig } from './neighbours.ts';
+
+const REFUSED = { kind: 'not-sent', reason: 'refused' } as const;
+
+test('a redelivery of an order in flight joins it: one send, one acknowledgement, on the channel that lives', () => {
+  const rig = new Rig();
+  const given = rig.receive({ identity: 'a1' });
+  rig.source.lose(rig.dispatcher);
+  const again = rig.again(given);
+  assert.equal(rig.handed(), 'a1');
+  rig.end('a1');
+  assert.deepEqual(
+    rig.source.settled.map(({ delivery }) => delivery),
+    [again],
+  );
+  assert.equal(rig.dispatcher.snapshot().joined, 1);
+  rig.assertAtRest();
+});
+
+test('the same message published twice is sent once, and both copies are settled by its outcome', () => {
+  for (const [outcome, settled] of [
+    [{ kind: 'delivered' }, ['a1 ack', 'a1 ack']],
+    [REFUSED, ['a1 retry 2', 'a1 ack']],
+  ] as const) {
+    const rig = new Rig();
+    const given = rig.receive({ identity: 'a1' });
+    rig.receive({ identity: 'a1', body: given.body });
+    assert.equal(rig.handed(), 'a1');
+    rig.end('a1', outcome);
+    rig.source.confirm(rig.dispatcher);
+    assert.deepEqual(rig.settled(), settled);
+    rig.assertAtRest();
+  }
+});
+
+test('a redelivery that comes while the end is being made durable is acknowledged when it is', () => {
+  const rig = new Rig();
+  const given = rig.receive({ identity: 'a1' });
+  rig.end('a1', REFUSED);
+  rig.source.lose(rig.dispatcher);
+  const again = rig.again(given);
+  assert.deepEqual(rig.settled(), ['a1 retry 2']);
+  rig.source.confirm(rig.dispatcher);
+  assert.equal(rig.source.settled.at(-1)?.delivery, again);
+  assert.deepEqual(rig.settled(), ['a1 ack']);
+  rig.assertAtRest();
+});
+
+test('a settlement whose channel is gone is applied to the redelivery, without a send', () => {
+  for (const [outcome, settled] of [
+    [{ kind: 'delivered' }, 'a1 ack'],
+    [REFUSED, 'a1 retry 2'],
+    [{ kind: 'rejected', reason: '422' }, 'a1 dead rejected'],
+  ] as const) {
+    const rig = new Rig();
+    const given = rig.receive({ identity: 'a1' });
+    rig.source.lose(rig.dispatcher);
+    rig.end('a1', outcome);
+    assert.deepEqual(rig.settled(), []);
+    rig.again(given);
+    assert.deepEqual(rig.settled(), [settled]);
+    rig.source.confirm(rig.dispatcher);
+    rig.assertAtRest();
+    assert.equal(rig.handed(), 'a1');
+  }
+});
+
+test('a late twin of a settled copy is acknowledged without a send', () => {
+  for (const hop of [0, 1]) {
+    const rig = new Rig();
+    const given = rig.receive({ identity: 'a1', hop });
+    rig.end('a1');
+    rig.again(given);
+    assert.equal(rig.handed(), 'a1');
+    assert.deepEqual(rig.settled(), ['a1 ack', 'a1 ack']);
+    assert.equal(rig.dispatcher.snapshot().joined, 1);
+    rig.assertAtRest();
+  }
+});
+
+test('two messages that share a message ID but not a body are both sent, and a warning says so', () => {
+  const rig = new Rig();
+  rig.receive({ identity: 'a1', body: '{"v":1}' });
+  rig.receive({ identity: 'a1', body: '{"v":2}' });
+  assert.equal(rig.handed(), 'a1 a1');
+  assert.match(rig.warnings.join('\n'), /same message ID/);
+  rig.end('a1 a1');
+  rig.receive({ identity: 'a1', body: '{"v":3}' });
+  rig.end('a1');
+  assert.deepEqual(rig.settled(), ['a1 ack', 'a1 ack', 'a1 ack']);
+  rig.assertAtRest();
+});
+
+test('a lost channel releases what waits, keeps what is in flight, and nothing of a newer channel', () => {
+  const rig = new Rig({ concurrency: 1 });
+  const first = rig.receive({ identity: 'a1' });
+  const second = rig.receive({ identity: 'a2' });
+  rig.source.lose(rig.dispatcher);
+  const { inFlight, waiting } = rig.dispatcher.snapshot();
+  assert.deepEqual([inFlight, waiting], [1, 0]);
+  rig.again(second);
+  rig.again(first);
+  rig.receive({ identity: 'a3' });
+  rig.dispatcher.lost(1); // told once more
+  assert.equal(rig.dispatcher.snapshot().waiting, 2);
+  rig.end('a1');
+  rig.end('a2');
+  rig.end('a3');
+  assert.deepEqual(rig.settled(), ['a1 ack', 'a2 ack', 'a3 ack']);
+  assert.equal(rig.handed(), 'a1 a2 a3');
+  rig.assertAtRest();
+});
+
+test('a redelivery that nobody here knows may have been sent: the merchant’s policy decides', () => {
+  for (const [duplicates, canConfirm, handed, settled] of [
+    ['idempotent', true, 'a1', []],
+    ['idempotent', false, 'a1', []],
+    ['confirm', true, 'a1', []],
+    ['confirm', false, '', ['a1 park']],
+    ['never', true, '', ['a1 park']],
+  ] as const) {
+    const rig = new Rig({ canConfirm }, { duplicates });
+    rig.receive({ identity: 'a1', redelivered: true });
+    assert.equal(rig.handed(), handed, duplicates);
+    assert.deepEqual(rig.settled(), settled, duplicates);
+    if (handed === '') continue;
+    assert.equal(rig.entry('a1').confirmFirst, duplicates === 'confirm');
+  }
+});
+
+test('a redelivery that nobody here knows is not sent to a merchant that has forgotten its key', () => {
+  const rig = new Rig({}, { keyWindowMs: 60_000 });
+  rig.receive({ identity: 'a1', redelivered: true, publishedAt: WALL - 60_001 });
+  assert.equal(rig.handed(), '');
+  assert.deepEqual(rig.settled(), ['a1 park']);
+});
+
+test('an order that waited when its channel was lost was not sent, and is treated as new', () => {
+  for (const duplicates of ['idempotent', 'confirm', 'never'] as const) {
+    const rig = new Rig({ concurrency: 1 }, { duplicates });
+    rig.receive({ identity: 'a1' });
+    const waited = rig.receive({ identity: 'a2' });
+    rig.source.lose(rig.dispatcher);
+    rig.again(waited);
+    rig.end('a1');
+    assert.equal(rig.entry('a2').confirmFirst, false, duplicates);
+  }
+});
+
+test('an order that must be asked for first is still to be when its channel was lost while it waited', () => {
+  const rig = new Rig({ concurrency: 1 }, { duplicates: 'confirm' });
+  rig.receive({ identity: 'a1' });
+  const given = rig.receive({ identity: 'a2', redelivered: true }); // a process that died may have sent it
+  rig.source.lose(rig.dispatcher);
+  rig.again(given);
+  rig.end('a1');
+  assert.equal(rig.entry('a2').confirmFirst, true);
+});
+
+test('an order that must be asked for first is still to be when it comes back from a deferral', () => {
+  const deferred = (rig: Rig): void => {
+    const settlement = rig.lastSettlement();
+    assert.equal(settlement?.kind, 'defer');
+    // What the republished message says is the settlement's, or else what the delivery said: that nobody need be asked.
+    assert.equal((settlement as { confirmFirst?: boolean }).confirmFirst, true);
+  };
+  const draining = new Rig({ concurrency: 1 }, { duplicates: 'confirm' });
+  draining.receive({ identity: 'a1' });
+  draining.receive({ identity: 'a2', redelivered: true });
+  draining.dispatcher.drain();
+  deferred(draining);
+
+  const early = new Rig({}, { duplicates: 'confirm' });
+  early.receive({ identity: 'a3', redelivered: true, hop: 1, notBeforeAt: START + 5000 });
+  deferred(early);
+});
