@@ -31,7 +31,13 @@ export type Settlement =
       /** Not before this time (milliseconds since the epoch), when that is further away than the longest rung. */
       readonly notBefore?: number;
     }
-  | { readonly kind: 'defer'; readonly delayMs: number; readonly reason: string; readonly notBefore?: number }
+  | {
+      readonly kind: 'defer';
+      readonly delayMs: number;
+      readonly reason: string;
+      readonly confirmFirst: boolean;
+      readonly notBefore?: number;
+    }
   | { readonly kind: 'dead-letter'; readonly reason: DeadReason; readonly detail: string }
   | { readonly kind: 'park'; readonly detail: string };
 

@@ -47,6 +47,8 @@ export async function start(options: Options, log: Log): Promise<Running> {
     allowHosts: options.allowHost,
     timeoutMs: options.timeoutMs,
     concurrency: options.merchantConcurrency,
+    maxTimeoutMs: options.shutdownTimeoutMs,
+    urlRequired: options.handler === undefined,
   });
   const run = new Run(options, log, directory);
   try {

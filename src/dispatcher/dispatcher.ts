@@ -37,6 +37,13 @@ export interface DispatcherParts {
   readonly log: DispatcherLog;
 }
 
+/** A settlement that is not durable yet. A late twin's has no entry. */
+interface Settling {
+  readonly key: string;
+  readonly entry: Entry | undefined;
+  readonly settlement: Settlement;
+}
+
 const LANE_KEPT_MS = 60_000;
 const SLOWEST = 8;
 const RELEASE_DELAY_MS = 1000;
@@ -53,11 +60,12 @@ export class Dispatcher implements Sink {
   readonly #ledger = new Ledger();
   readonly #scheduler = new Scheduler<Entry>();
   readonly #containment = new Containment();
-  readonly #settling = new Map<Delivery, { readonly entry: Entry; readonly settlement: Settlement }>();
+  readonly #settling = new Map<Delivery, Settling>();
+  /** Copies of ours that are on the ladder. */
+  readonly #out = new Set<string>();
   readonly #tally = new Tally();
   #inFlight = 0;
   #waiting = 0;
-  #onLadder = 0;
   #draining = false;
   #now = 0;
 
@@ -84,11 +92,12 @@ export class Dispatcher implements Sink {
     const late = this.#ledger.lateTwin(key, delivery);
     if (late !== undefined && late !== 'released') {
       this.#tally.joined++;
-      this.#parts.source.settle(delivery, late);
+      const settled = this.#parts.source.settle(delivery, late);
+      if (settled === 'pending') this.#settling.set(delivery, { key, entry: undefined, settlement: late });
       return;
     }
     this.#tally.received++;
-    if (delivery.ours && this.#onLadder > 0) this.#onLadder--;
+    if (delivery.ours) this.#out.delete(key);
     const lane = this.#laneOf(delivery.merchantId);
     if (lane === undefined) {
       this.#refuse(delivery, `unknown merchant '${delivery.merchantId}'`);
@@ -102,6 +111,7 @@ export class Dispatcher implements Sink {
       state: 'waiting',
       startedAt: 0,
       confirmFirst: delivery.confirmFirst,
+      possiblySent: delivery.redelivered && late === undefined,
       next: undefined,
     };
     if (!this.#ledger.add(entry)) {
@@ -111,13 +121,12 @@ export class Dispatcher implements Sink {
       );
     }
     lane.usedAt = now;
-    if (delivery.redelivered && late === undefined && lane.merchant.duplicates !== 'idempotent') {
-      // Somebody who is gone may have sent it.
-      if (lane.merchant.duplicates === 'never' || !this.#options.canConfirm) {
+    if (entry.possiblySent) {
+      if (!this.#maySendAgain(entry)) {
         this.#settle(entry, { kind: 'ambiguous', reason: 'redelivered, and nobody knows whether it was sent' }, now);
         return;
       }
-      entry.confirmFirst = true;
+      entry.confirmFirst ||= lane.merchant.duplicates === 'confirm';
     }
     if (delivery.notBeforeAt > now) {
       this.#settle(
@@ -141,9 +150,14 @@ export class Dispatcher implements Sink {
     const ended = this.#settling.get(delivery);
     if (ended === undefined) return; // it had no entry: it could not be read
     this.#settling.delete(delivery);
-    const { kind } = ended.settlement;
-    if (kind === 'retry' || kind === 'defer') this.#onLadder++;
-    this.#end(ended.entry, ACK);
+    const { key, entry, settlement } = ended;
+    if (settlement.kind === 'retry' || settlement.kind === 'defer') {
+      // It may have come back already, when the first confirm was lost and it was published twice.
+      const next = { identity: delivery.identity, hop: delivery.hop + 1 };
+      if (!this.#ledger.knows(next)) this.#out.add(keyOf(next));
+    }
+    if (entry === undefined) this.#ledger.remember(key, delivery, ACK);
+    else this.#end(entry, ACK);
   }
 
   /** What waits and was never sent is let go; what is in flight stays, to be joined by its redelivery. */
@@ -152,7 +166,11 @@ export class Dispatcher implements Sink {
       if (lane.waiting === 0) continue;
       const gone = lane.keepOnly((entry) => entry.delivery.epoch > epoch);
       this.#waiting -= gone.length;
-      for (const entry of gone) this.#ledger.end(entry, 'released');
+      for (const entry of gone) {
+        // What somebody else may have sent is as uncertain when it comes again.
+        if (entry.possiblySent) this.#ledger.forget(entry);
+        else this.#ledger.end(entry, 'released');
+      }
     }
   }
 
@@ -190,7 +208,15 @@ export class Dispatcher implements Sink {
     // Back to the head of their lanes, in the order in which they stood there.
     for (const entry of loss.handed.toReversed()) {
       this.#leaveFlight(entry);
+      if (entry === blamed) {
+        this.#settle(entry, { kind: 'not-sent', reason: loss.why }, now, true);
+        continue;
+      }
       entry.state = 'waiting';
+      if (this.#draining && entry.lane.merchant.duplicates !== 'idempotent') {
+        this.#release(entry, now);
+        continue;
+      }
       entry.lane.unshift(entry);
       this.#waiting++;
     }
@@ -257,7 +283,7 @@ export class Dispatcher implements Sink {
   /** Nothing is in hand, and nothing of ours is on the ladder. */
   get isEmpty(): boolean {
     return (
-      this.#parts.source.window().unsettled === 0 && this.#ledger.size === 0 && this.#onLadder === 0 && this.busy === 0
+      this.#parts.source.window().unsettled === 0 && this.#ledger.size === 0 && this.#out.size === 0 && this.busy === 0
     );
   }
 
@@ -276,7 +302,7 @@ export class Dispatcher implements Sink {
       waiting: this.#waiting,
       unsettled: window.unsettled,
       unsettledBytes: window.unsettledBytes,
-      onLadder: this.#onLadder,
+      onLadder: this.#out.size,
       merchants: this.#lanes.size,
       shards: this.#parts.shards.stats(),
       slowest: this.#slowest(),
@@ -325,7 +351,7 @@ export class Dispatcher implements Sink {
         this.#end(entry, ACK);
         return;
       case 'pending':
-        this.#settling.set(delivery, { entry, settlement });
+        this.#settling.set(delivery, { key: entry.key, entry, settlement });
         return;
       case 'stale':
         // Its channel is gone: the order comes again, and is then settled by what we know.
@@ -353,6 +379,13 @@ export class Dispatcher implements Sink {
     }
     entry.twins ??= [];
     entry.twins.push(delivery);
+  }
+
+  /** Whether an order that may have been sent may be sent once more, by its merchant's policy. */
+  #maySendAgain(entry: Entry): boolean {
+    const { duplicates, keyWindowMs } = entry.lane.merchant;
+    if (duplicates === 'confirm') return this.#options.canConfirm;
+    return duplicates === 'idempotent' && this.#parts.clock.wall() < entry.delivery.publishedAt + keyWindowMs;
   }
 
   /** For what cannot be put in a lane. */

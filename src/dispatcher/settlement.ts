@@ -49,12 +49,21 @@ export function settlementOf(outcome: Outcome, facts: Facts): Settlement {
 }
 
 function ambiguous(reason: string, atLeastMs: number, facts: Facts): Settlement {
-  const { duplicates } = facts;
-  if (duplicates === 'never') return park(`may have been sent: ${reason}`);
-  if (duplicates === 'confirm' && !facts.canConfirm)
-    return park(`may have been sent, and no handler can confirm it: ${reason}`);
-  if (facts.keyLeftMs <= 0) return park(`may have been sent, and the merchant's key window is over: ${reason}`);
-  return retry(reason, atLeastMs, duplicates === 'confirm' || facts.confirmFirst, 'max-attempts', facts);
+  switch (facts.duplicates) {
+    case 'never':
+      return park(`may have been sent: ${reason}`);
+    case 'confirm':
+      if (!facts.canConfirm) return park(`may have been sent, and no handler can confirm it: ${reason}`);
+      return retry(reason, atLeastMs, true, 'max-attempts', facts);
+    case 'idempotent': {
+      if (facts.keyLeftMs <= 0) return park(`may have been sent, and the merchant's key window is over: ${reason}`);
+      const settlement = retry(reason, atLeastMs, facts.confirmFirst, 'max-attempts', facts);
+      if (settlement.kind !== 'retry') return settlement;
+      const sentAfterMs = settlement.notBefore === undefined ? settlement.delayMs : atLeastMs;
+      if (sentAfterMs < facts.keyLeftMs) return settlement;
+      return park(`may have been sent, and the merchant's key window would be over: ${reason}`);
+    }
+  }
 }
 
 /** Exponential backoff with full jitter (Brooker, "Exponential Backoff And Jitter", 2015), rounded up to the ladder. */
@@ -65,8 +74,9 @@ function retry(
   exhausted: DeadReason,
   facts: Facts,
 ): Settlement {
-  if (facts.crashes >= facts.maxCrashes)
+  if (facts.crashes >= facts.maxCrashes) {
     return dead('thread-crash', `${facts.crashes} threads were lost to it: ${reason}`);
+  }
   if (facts.attempt >= facts.maxAttempts) return dead(exhausted, `after ${facts.attempt} attempts: ${reason}`);
   const ceiling = Math.min(facts.backoffMaxMs, facts.backoffMs * 2 ** Math.min(facts.attempt - 1, 30));
   const rung = rungFor(facts.random * ceiling, atLeastMs, facts.leftMs);
@@ -89,6 +99,7 @@ function defer(reason: string, delayMs: number, facts: Facts): Settlement {
     kind: 'defer',
     delayMs: rung.delayMs,
     reason: brief(reason),
+    confirmFirst: facts.confirmFirst,
     ...(rung.again ? { notBefore: facts.wall + delayMs } : {}),
   };
 }

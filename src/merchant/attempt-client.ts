@@ -10,7 +10,7 @@ import {
   type Timings,
 } from 'got';
 import { messageOf } from '../errors.ts';
-import { DeliveryError } from '../handler.ts';
+import type { DeliveryError } from '../handler.ts';
 import type { Merchant, Order } from '../order.ts';
 import { brief } from '../outcome.ts';
 import type { ThreadOutcome } from '../protocol.ts';
@@ -168,16 +168,24 @@ export class AttemptClient {
 function judge(thrown: unknown): ThreadOutcome {
   if (thrown instanceof RequestError) return outcomeOfError(thrown);
   const reason = brief(messageOf(thrown));
-  if (!(thrown instanceof DeliveryError)) return { kind: 'failed', reason };
-  const later = thrown.retryAfterMs === undefined ? {} : { retryAfterMs: thrown.retryAfterMs };
-  switch (thrown.outcome) {
+  if (!isDeliveryError(thrown)) return { kind: 'failed', reason };
+  const { outcome: kind, retryAfterMs } = thrown;
+  const later = retryAfterMs !== undefined && retryAfterMs >= 0 ? { retryAfterMs } : {};
+  switch (kind) {
     case 'rejected':
     case 'not-sent':
-      return { kind: thrown.outcome, reason };
+      return { kind, reason };
     case 'ambiguous':
     case 'throttled':
-      return { kind: thrown.outcome, reason, ...later };
+      return { kind, reason, ...later };
+    default: // from a handler that is not type-checked
+      return { kind: 'failed', reason: brief(`DeliveryError with the outcome ${String(kind)}: ${reason}`) };
   }
+}
+
+/** By name: a handler may have its own copy of this package. */
+function isDeliveryError(thrown: unknown): thrown is DeliveryError {
+  return thrown instanceof Error && thrown.name === 'DeliveryError' && 'outcome' in thrown;
 }
 
 function mayHaveBeenProcessed({ request, secure, response }: Call): boolean {

@@ -46,8 +46,11 @@ export async function forward(
     return outcomeOfAnswer(statusCode, headers);
   } catch (error) {
     if (!(error instanceof RequestError)) return { kind: 'failed', reason: brief(messageOf(error)) };
-    // The status said all; that we did not want the rest of the body changes nothing.
-    if (cut && error.response !== undefined) return outcomeOfAnswer(error.response.statusCode, error.response.headers);
+    const { response } = error;
+    // The answer is there; that we did not want all of its body, or what came after it, changes nothing.
+    if (response !== undefined && (cut || response.complete)) {
+      return outcomeOfAnswer(response.statusCode, response.headers);
+    }
     return outcomeOfError(error);
   }
 }

@@ -218,7 +218,6 @@ export class Resolver {
   /** getaddrinfo, a few at a time: it holds one of libuv's threads until it answers, whoever still waits for it. */
   #askSystem(name: string): Promise<Answer> {
     return new Promise((done, fail) => {
-      const timer = setTimeout(() => fail(notFound(name, 'ETIMEOUT')), FALLBACK_TIMEOUT_MS);
       const start = (): void => {
         this.#fallbacks += 1;
         this.#fallback(name, { all: true, order: 'ipv4first' }, (error, addresses) => {
@@ -229,6 +228,11 @@ export class Resolver {
           else done({ addresses, ttlMs: FALLBACK_TTL_MS });
         });
       };
+      const timer = setTimeout(() => {
+        const place = this.#fallbacksWaiting.indexOf(start);
+        if (place !== -1) this.#fallbacksWaiting.splice(place, 1);
+        fail(notFound(name, 'ETIMEOUT'));
+      }, FALLBACK_TIMEOUT_MS);
       if (this.#fallbacks < FALLBACKS_AT_ONCE) start();
       else if (this.#fallbacksWaiting.length < MAX_FALLBACKS_WAITING) this.#fallbacksWaiting.push(start);
       else {

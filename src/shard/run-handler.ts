@@ -22,6 +22,7 @@ export interface RunnerParts {
 
 /** Most of what `deliver` returned that is kept, in characters of JSON. */
 const MAX_RESULT = 4096;
+const ABORT_GRACE_MS = 100;
 
 /** Runs the orders of a shard on its thread. Holds no state of theirs beyond the call. */
 export class Runner {
@@ -147,7 +148,7 @@ class Attempt implements Context {
   readonly #order: Order;
   readonly #endsAt: number;
   readonly #timeoutMs: number;
-  readonly #calls: AttemptClient;
+  #calls: AttemptClient | undefined;
   #abort: AbortController | undefined;
   #log: HandlerLog | undefined;
 
@@ -157,17 +158,10 @@ class Attempt implements Context {
     this.merchant = merchant;
     this.#timeoutMs = timeoutMs;
     this.#endsAt = systemClock.now() + timeoutMs;
-    this.#calls = new AttemptClient(
-      parts.http,
-      order,
-      merchant,
-      () => this.timeLeftMs(),
-      () => this.signal,
-    );
   }
 
   get http(): Got {
-    return this.#calls.client();
+    return this.#client().client();
   }
 
   get attempt(): number {
@@ -186,7 +180,7 @@ class Attempt implements Context {
   }
 
   call(name: string): Got {
-    return this.#calls.client(name);
+    return this.#client().client(name);
   }
 
   timeLeftMs(): number {
@@ -196,15 +190,32 @@ class Attempt implements Context {
   /** Never rejects, and ends in time whatever the handler does, short of blocking the thread. */
   run(handler: Handler, confirmFirst: boolean): Promise<ThreadOutcome> {
     return new Promise((resolve) => {
-      const timer = setTimeout(() => {
+      const late = (): void => {
         resolve({ kind: 'ambiguous', reason: `the handler did not end within ${Math.round(this.#timeoutMs)} ms` });
+      };
+      let timer = setTimeout(() => {
+        // A call that ends by this abort knows whether its bytes left: it may say so before it is judged as late.
         this.#abort?.abort(new Error('the time for this attempt is over'));
+        if (this.#abort === undefined) late();
+        else timer = setTimeout(late, ABORT_GRACE_MS);
       }, this.#timeoutMs);
       void this.#deliver(handler, confirmFirst).then((outcome) => {
         clearTimeout(timer);
         resolve(outcome);
       });
     });
+  }
+
+  /** Made when it is first asked for: not every handler makes its calls with it. */
+  #client(): AttemptClient {
+    this.#calls ??= new AttemptClient(
+      this.#parts.http,
+      this.#order,
+      this.merchant,
+      () => this.timeLeftMs(),
+      () => this.signal,
+    );
+    return this.#calls;
   }
 
   async #deliver(handler: Handler, confirmFirst: boolean): Promise<ThreadOutcome> {
@@ -227,7 +238,7 @@ class Attempt implements Context {
       const result = await handler.deliver(this.#order, this);
       return { kind: 'delivered', ...resultOf(result) };
     } catch (error) {
-      return error instanceof NotJson ? { kind: 'malformed', reason: error.message } : this.#calls.outcomeOf(error);
+      return error instanceof NotJson ? { kind: 'malformed', reason: error.message } : this.#client().outcomeOf(error);
     }
   }
 }

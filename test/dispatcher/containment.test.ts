@@ -16,6 +16,7 @@ function entryOf(id: string, shard = 0): Entry {
     state: 'in-flight',
     startedAt: 0,
     confirmFirst: false,
+    possiblySent: false,
     next: undefined,
   };
 }

@@ -91,6 +91,18 @@ test('an order that came back from the ladder is counted once, however often the
   assert.equal(rig.dispatcher.isEmpty, false, 'a2 is on the ladder');
 });
 
+test('a retry that came back before its own confirm, which was lost, does not stay on the ladder for ever', () => {
+  const rig = new Rig();
+  rig.receive({ identity: 'a1' });
+  rig.end('a1', REFUSED); // stored, but the confirm is lost with the connection: it will be published again
+  const back = rig.receive({ identity: 'a1', hop: 1, attempt: 2, ours: true });
+  rig.end('a1');
+  rig.source.confirm(rig.dispatcher);
+  rig.receive({ ...back, redelivered: false }); // the second one
+  assert.deepEqual(rig.settled(), ['a1 retry 2', 'a1 ack', 'a1 ack']);
+  assert.equal(rig.dispatcher.isEmpty, true);
+});
+
 test('a retry that was settled on a redelivery is on the ladder like any other', () => {
   const rig = new Rig();
   const given = rig.receive({ identity: 'a1' });

@@ -21,6 +21,7 @@ function entryOf(of: Delivery): Entry {
     state: 'waiting',
     startedAt: 0,
     confirmFirst: false,
+    possiblySent: false,
     next: undefined,
   };
 }
@@ -135,7 +136,8 @@ test('the window holds the last 65,536 copies, no more than twice as many, and k
   const ledger = new Ledger();
   ledger.end(entryOf(HOP), ACK);
   for (const hop of [0, 1]) {
-    const known = (number: number): boolean => lateTwin(ledger, { ...numbered(number, hop), redelivered: true }) === ACK;
+    const known = (number: number): boolean =>
+      lateTwin(ledger, { ...numbered(number, hop), redelivered: true }) === ACK;
     for (let number = 0; number < 3 * GENERATION; number++) {
       if (number > GENERATION) assert.ok(known(number - GENERATION), `${number - GENERATION} after ${number}`);
       ledger.end(entryOf(numbered(number, hop)), ACK);

@@ -145,7 +145,8 @@ export class Rig {
 
   /** Orders of these merchants, named `<merchant><number>`, in this order: `a1 a2 b1`. */
   receiveAll(names: string, fields: Partial<Delivery> = {}): void {
-    for (const name of names.split(' ')) this.receive({ identity: name, merchantId: name.replace(/\d+$/, ''), ...fields });
+    for (const name of names.split(' '))
+      this.receive({ identity: name, merchantId: name.replace(/\d+$/, ''), ...fields });
   }
 
   /** The same copy once more, as the broker gives it out after a lost connection. */

@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { MessageProperties } from 'amqplib';
+import { HEADER } from '../../src/broker/codec/headers.ts';
+import { republish } from '../../src/broker/rabbitmq/republish.ts';
 import { START, WALL } from '../helpers/deliveries.ts';
 import { Rig } from './neighbours.ts';
 
@@ -162,10 +165,14 @@ test('an order that must be asked for first is still to be when its channel was 
 
 test('an order that must be asked for first is still to be when it comes back from a deferral', () => {
   const deferred = (rig: Rig): void => {
-    const settlement = rig.lastSettlement();
-    assert.equal(settlement?.kind, 'defer');
-    // What the republished message says is the settlement's, or else what the delivery said: that nobody need be asked.
-    assert.equal((settlement as { confirmFirst?: boolean }).confirmFirst, true);
+    const { delivery, settlement } = rig.source.settled.at(-1) as (typeof rig.source.settled)[number];
+    assert.ok(settlement.kind === 'defer');
+    const properties = { headers: {} } as MessageProperties;
+    const { headers } = republish('orders', delivery, properties, settlement, 'me', {
+      wall: WALL,
+      deadline: WALL + 1,
+    }).properties;
+    assert.equal(headers[HEADER.confirmFirst], true);
   };
   const draining = new Rig({ concurrency: 1 }, { duplicates: 'confirm' });
   draining.receive({ identity: 'a1' });

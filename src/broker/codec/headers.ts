@@ -29,9 +29,14 @@ export type Headers = Readonly<Record<string, unknown>>;
 
 /** A header's text; numbers count as text, everything else is absent. */
 export function textHeader(headers: Headers, name: string): string | undefined {
-  const value = headers[name];
+  return textOf(headers[name]);
+}
+
+/** An ID from whatever was given as one. A number that JavaScript cannot hold exactly would be another ID. */
+export function textOf(value: unknown): string | undefined {
   if (typeof value === 'string') return value === '' ? undefined : value;
-  return typeof value === 'number' && Number.isFinite(value) ? String(value) : undefined;
+  if (typeof value !== 'number' || !Number.isFinite(value)) return undefined;
+  return Number.isInteger(value) && !Number.isSafeInteger(value) ? undefined : String(value);
 }
 
 /** A header's number; numeric text counts, everything else is absent. */

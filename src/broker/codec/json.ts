@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import { createHash } from 'node:crypto';
 import type { Clock } from '../../clock.ts';
-import { countHeader, HEADER, type Headers, numberHeader, textHeader } from './headers.ts';
+import { countHeader, HEADER, type Headers, numberHeader, textHeader, textOf } from './headers.ts';
 import { at, type Pointer, parsePointer } from './json-pointer.ts';
 
 /** What a broker message says, as far as the main thread must know; see Delivery for the fields. */
@@ -42,6 +42,8 @@ export interface Incoming {
 }
 
 const OLDEST_PLAUSIBLE_MS = Date.UTC(2010, 0, 1);
+/** IDs travel in headers, of which the wire format takes 64 KiB in all. */
+const MAX_ID = 1000;
 const FUTURE_SKEW_MS = 5 * 60_000;
 const NO_HEADERS: Headers = {};
 
@@ -67,7 +69,7 @@ export class JsonCodec {
     const headers = properties.headers ?? NO_HEADERS;
     const now = this.#clock.now();
     const wall = this.#clock.wall();
-    const messageId = text(properties.messageId);
+    const messageId = textOf(properties.messageId);
     const hop = countHeader(headers, HEADER.hop, 0);
     const publishedAt = this.#publishedAt(headers, properties.timestamp, wall);
     const deadline = this.#plausible(numberHeader(headers, HEADER.deadline)) ?? publishedAt + this.#options.deadlineMs;
@@ -105,16 +107,19 @@ export class JsonCodec {
       try {
         body = JSON.parse(decoded.body);
       } catch (error) {
-        return notJson(error);
+        return notJson(error, decoded.body.length);
       }
-      if (decoded.merchantId === '') decoded.merchantId = text(at(body, this.#merchant)) ?? '';
-      if (decoded.orderId === '') decoded.orderId = text(at(body, this.#orderId)) ?? messageId ?? '';
+      if (decoded.merchantId === '') decoded.merchantId = textOf(at(body, this.#merchant)) ?? '';
+      if (decoded.orderId === '') decoded.orderId = textOf(at(body, this.#orderId)) ?? messageId ?? '';
     }
     if (decoded.merchantId === '') {
-      return `no merchant ID: neither the header ${HEADER.merchantId} nor ${this.#options.merchantKey} in the body is text or a number`;
+      return `no merchant ID: neither the header ${HEADER.merchantId} nor ${this.#options.merchantKey} in the body is text or an exact number`;
     }
     if (decoded.orderId === '') {
       return `no order ID: neither the header ${HEADER.orderId} nor ${this.#options.orderIdKey} in the body nor message_id tells`;
+    }
+    for (const [name, id] of [['merchant', decoded.merchantId] as const, ['order', decoded.orderId] as const]) {
+      if (id.length > MAX_ID) return `its ${name} ID has ${id.length} characters, more than ${MAX_ID}`;
     }
     // Two messages of one order differ in their bodies; the hash keeps them two.
     if (decoded.identity === '') decoded.identity = `${decoded.orderId}:${hash(decoded.body)}`;
@@ -138,17 +143,14 @@ export class JsonCodec {
   }
 }
 
-function text(value: unknown): string | undefined {
-  if (typeof value === 'string') return value === '' ? undefined : value;
-  return typeof value === 'number' && Number.isFinite(value) ? String(value) : undefined;
-}
-
 function hash(body: string): string {
   return createHash('sha256').update(body).digest('hex').slice(0, 32);
 }
 
-/** Where JSON ends being JSON. V8's own message quotes the body, which is customer data. */
-export function notJson(error: unknown): string {
-  const position = error instanceof Error ? /position (\d+)/.exec(error.message)?.[1] : undefined;
-  return position === undefined ? 'the body is not JSON' : `the body is not JSON (at character ${position})`;
+/** Where JSON ends being JSON. V8's own message may quote the body, which is customer data; its end says where. */
+function notJson(error: unknown, length: number): string {
+  const end =
+    error instanceof Error ? /in JSON at position (\d+)(?: \(line \d+ column \d+\))?$/.exec(error.message) : null;
+  const position = end === null ? Number.NaN : Number(end[1]);
+  return position <= length ? `the body is not JSON (at character ${position})` : 'the body is not JSON';
 }

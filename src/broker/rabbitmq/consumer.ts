@@ -33,6 +33,8 @@ interface Live {
   prefetch: number;
   /** Whether the broker is sending; changing means that a cancel or a consume is under way. */
   consuming: 'yes' | 'no' | 'changing';
+  /** The change that is under way, or the last one. Never rejects. */
+  changed: Promise<void>;
   unsettled: number;
   bytes: number;
 }
@@ -76,11 +78,15 @@ export class Consumer {
       acks,
       prefetch: this.#options.prefetch,
       consuming: 'no',
+      changed: Promise.resolve(),
       unsettled: 0,
       bytes: 0,
     };
     this.#live = live;
-    if (!this.#stopping) await this.#consume(live, this.#options.prefetch);
+    if (this.#stopping) return;
+    const begun = this.#consume(live, this.#options.prefetch);
+    live.changed = begun.catch(() => undefined); // whoever opens hears it
+    await begun;
   }
 
   closed(epoch: number): void {
@@ -114,6 +120,7 @@ export class Consumer {
   async stop(): Promise<void> {
     this.#stopping = true;
     const live = this.#live;
+    await live?.changed;
     if (live?.consuming === 'yes') await this.#cancel(live);
   }
 
@@ -133,7 +140,6 @@ export class Consumer {
       live.channel.consume(this.#options.queue, on, { consumerTag: this.#options.tag }),
     );
     live.consuming = 'yes';
-    if (this.#stopping) await this.#cancel(live);
   }
 
   async #cancel(live: Live): Promise<void> {
@@ -176,6 +182,11 @@ export class Consumer {
   }
 
   #change(live: Live, change: () => Promise<void>): void {
-    change().catch((error: unknown) => this.#events.failed(live.epoch, messageOf(error)));
+    live.changed = change().then(
+      () => {
+        if (live.consuming === 'no') this.#tune(live); // all may have been settled in the meantime
+      },
+      (error: unknown) => this.#events.failed(live.epoch, messageOf(error)),
+    );
   }
 }

@@ -46,6 +46,8 @@ export class Link {
   #state: State = { kind: 'idle' };
   #epoch = 0;
   #failures = 0;
+  /** Why the connection that is being set up is not to be used. */
+  #unusable: string | undefined;
 
   constructor(role: string, addresses: Addresses, events: LinkEvents) {
     this.#role = role;
@@ -84,6 +86,7 @@ export class Link {
   /** Drops the connection of this epoch, if it is still the one, and connects anew. */
   fail(epoch: number, why: string): void {
     const state = this.#state;
+    if (state.kind === 'connecting' && epoch === this.#epoch) this.#unusable ??= why;
     if (state.kind !== 'open' || state.epoch !== epoch) return;
     this.#state = { kind: 'connecting' };
     void closeQuietly(state.connection);
@@ -112,18 +115,18 @@ export class Link {
         throw error;
       });
       const epoch = ++this.#epoch;
-      let down: string | undefined;
+      this.#unusable = undefined;
       // Both always listened to, from the first moment: an unheard 'error' would end the process.
+      let why: string | undefined;
       connection.on('error', (error: Error) => {
-        down ??= messageOf(error);
+        why ??= messageOf(error);
       });
       connection.on('close', (error?: Error) => {
-        down ??= error === undefined ? 'closed' : messageOf(error);
-        this.fail(epoch, down);
+        this.fail(epoch, why ?? (error === undefined ? 'the connection closed' : messageOf(error)));
       });
       await within(SETUP_LIMIT_MS, 'the setup of channels and queues', this.#events.open(connection, epoch));
       if (this.#isStopped()) throw new Error('stopped');
-      if (down !== undefined) throw new Error(down);
+      if (this.#unusable !== undefined) throw new Error(this.#unusable);
       this.#state = { kind: 'open', connection, epoch };
       this.#failures = 0;
     } catch (error) {

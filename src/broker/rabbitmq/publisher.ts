@@ -1,4 +1,4 @@
-import type { ChannelModel, ConfirmChannel, Message, Options } from 'amqplib';
+import { type ChannelModel, type ConfirmChannel, IllegalOperationError, type Message, type Options } from 'amqplib';
 import { messageOf } from '../../errors.ts';
 import { HEADER } from '../codec/headers.ts';
 import { CALL_LIMIT_MS, within } from './within.ts';
@@ -36,6 +36,8 @@ export class Publisher {
   #todo: Outgoing[] = [];
   readonly #unconfirmed = new Map<string, Outgoing>();
   readonly #returned = new Set<string>();
+  /** Messages that wait to be tried again. */
+  #later = 0;
   #warned = false;
 
   constructor(instance: string, events: PublisherEvents) {
@@ -45,7 +47,7 @@ export class Publisher {
 
   /** Messages that no queue has yet. */
   get pending(): number {
-    return this.#todo.length + this.#unconfirmed.size;
+    return this.#todo.length + this.#unconfirmed.size + this.#later;
   }
 
   async open(connection: ChannelModel, epoch: number): Promise<void> {
@@ -65,10 +67,12 @@ export class Publisher {
       this.#pump();
     });
     connection.on('blocked', (reason: string) => {
+      if (epoch !== this.#epoch) return; // the last frames of a connection that is closing
       this.#blocked = true;
       this.#events.warn({ reason }, 'the broker takes no more messages for now: retries and dead letters wait');
     });
     connection.on('unblocked', () => {
+      if (epoch !== this.#epoch) return;
       this.#blocked = false;
       this.#pump();
     });
@@ -102,9 +106,17 @@ export class Publisher {
       try {
         this.#send(channel, message);
       } catch (error) {
-        this.#todo.splice(0, sent);
-        this.#events.failed(this.#epoch, messageOf(error));
-        return;
+        if (error instanceof IllegalOperationError) {
+          this.#todo.splice(0, sent);
+          this.#events.failed(this.#epoch, messageOf(error));
+          return;
+        }
+        // Headers of its publisher's that cannot be encoded again; nothing was written. It goes without them.
+        this.#events.warn(
+          { queue: message.queue, reason: messageOf(error) },
+          'a message loses headers that cannot be republished',
+        );
+        this.#send(channel, { ...message, properties: bare(message.properties) });
       }
       sent++;
     }
@@ -121,20 +133,21 @@ export class Publisher {
       headers: { ...message.properties.headers, [HEADER.publishId]: id },
     };
     this.#full = !channel.publish('', message.queue, message.body, options, (error: unknown) => {
-      if (epoch !== this.#epoch || !this.#unconfirmed.delete(id)) return; // its channel is gone: it went back already
+      // When its channel is gone, `closed` takes it back, or has done so.
+      if (epoch !== this.#epoch || isChannelGone(error) || !this.#unconfirmed.delete(id)) return;
       const returned = this.#returned.delete(id);
       if (error === null && !returned) {
         this.#warned = false;
         message.done();
       } else {
-        this.#later(message, returned ? 'there is no such queue' : 'the broker refused it');
+        this.#tryLater(message, returned ? 'there is no such queue' : 'the broker refused it');
       }
       this.#pump();
     });
     this.#unconfirmed.set(id, message);
   }
 
-  #later(message: Outgoing, reason: string): void {
+  #tryLater(message: Outgoing, reason: string): void {
     if (!this.#warned) {
       this.#warned = true;
       this.#events.warn(
@@ -142,6 +155,35 @@ export class Publisher {
         'could not store a message; its order stays unsettled and it is tried again',
       );
     }
-    setTimeout(() => this.publish(message), RETRY_MS);
+    this.#later++;
+    setTimeout(() => {
+      this.#later--;
+      this.publish(message);
+    }, RETRY_MS);
   }
+}
+
+/** A nack and a lost channel both come as errors. */
+function isChannelGone(error: unknown): boolean {
+  return error instanceof Error && error.message === 'channel closed';
+}
+
+const OURS: ReadonlySet<string> = new Set(Object.values(HEADER));
+const MAX_HEADER = 4000;
+
+/** What of a message's properties always can be encoded: our own headers, of a length that fits. */
+function bare({ headers = {}, messageId, contentType }: Options.Publish): Options.Publish {
+  const kept = Object.entries(headers as Record<string, unknown>).filter(
+    ([name, value]) =>
+      OURS.has(name) && (typeof value === 'boolean' || Number.isFinite(value) || isShort(value, MAX_HEADER)),
+  );
+  return {
+    headers: Object.fromEntries(kept),
+    ...(isShort(messageId, 255) ? { messageId: messageId as string } : {}),
+    ...(isShort(contentType, 255) ? { contentType: contentType as string } : {}),
+  };
+}
+
+function isShort(value: unknown, most: number): boolean {
+  return typeof value === 'string' && Buffer.byteLength(value) <= most;
 }

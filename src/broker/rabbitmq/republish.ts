@@ -43,7 +43,7 @@ export function republish(
       headers[HEADER.hop] = delivery.hop + 1;
       headers[HEADER.attempt] = settlement.kind === 'retry' ? settlement.attempt : delivery.attempt;
       headers[HEADER.crashes] = settlement.kind === 'retry' ? settlement.crashes : delivery.crashes;
-      headers[HEADER.confirmFirst] = settlement.kind === 'retry' ? settlement.confirmFirst : delivery.confirmFirst;
+      headers[HEADER.confirmFirst] = settlement.confirmFirst;
       headers[HEADER.reason] = brief(settlement.reason);
       if (settlement.notBefore !== undefined) headers[HEADER.notBefore] = Math.round(settlement.notBefore);
       return { queue: names.rung(queue, settlement.delayMs), properties: carried(properties, headers) };

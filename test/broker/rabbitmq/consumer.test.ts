@@ -1,0 +1,223 @@
+import assert from 'node:assert/strict';
+import { EventEmitter } from 'node:events';
+import { test } from 'node:test';
+import { setImmediate as turn } from 'node:timers/promises';
+import type { ChannelModel, ConsumeMessage } from 'amqplib';
+import { Consumer, type ConsumerOptions, type Held } from '../../../src/broker/rabbitmq/consumer.ts';
+
+/** A channel that answers when it is told to; the test is the broker. */
+class FakeChannel extends EventEmitter {
+  readonly ch = 1;
+  readonly connection = { sendBytes: (frames: Buffer): void => void this.written.push(frames) };
+  readonly written: Buffer[] = [];
+  /** What was asked of it, in order. */
+  readonly calls: string[] = [];
+  /** Whether replies wait for `reply`. */
+  slow = false;
+  #take: (message: ConsumeMessage | null) => void = () => undefined;
+  #replies: (() => void)[] = [];
+  #tag = 0;
+
+  prefetch(count: number): Promise<void> {
+    return this.#answer(`prefetch ${count}`);
+  }
+
+  consume(queue: string, take: (message: ConsumeMessage | null) => void): Promise<void> {
+    this.#take = take;
+    return this.#answer(`consume ${queue}`);
+  }
+
+  cancel(tag: string): Promise<void> {
+    return this.#answer(`cancel ${tag}`);
+  }
+
+  deliver(bytes: number): void {
+    this.#take({ content: Buffer.alloc(bytes), fields: { deliveryTag: ++this.#tag } } as ConsumeMessage);
+  }
+
+  cancelConsumer(): void {
+    this.#take(null);
+  }
+
+  /** Answers all that waits, and lets what follows from it happen. */
+  async reply(): Promise<void> {
+    for (const answer of this.#replies.splice(0)) answer();
+    await turn();
+  }
+
+  #answer(call: string): Promise<void> {
+    this.calls.push(call);
+    if (!this.slow) return Promise.resolve();
+    return new Promise((resolve) => this.#replies.push(resolve));
+  }
+}
+
+class Rig {
+  readonly held: Held[] = [];
+  readonly failures: string[] = [];
+  readonly consumer: Consumer;
+
+  constructor(options: Partial<ConsumerOptions> = {}) {
+    this.consumer = new Consumer(
+      { queue: 'orders', prefetch: 100, windowBytes: 1000, tag: 't', ...options },
+      {
+        received: ({ content, fields }, epoch) => {
+          return { tag: fields.deliveryTag, epoch, bytes: content.length, before: undefined, after: undefined };
+        },
+        delivered: (held) => this.held.push(held),
+        failed: (epoch, why) => this.failures.push(`${epoch}: ${why}`),
+      },
+    );
+  }
+
+  async open(epoch = 1): Promise<FakeChannel> {
+    const channel = new FakeChannel();
+    const connection = { createChannel: () => Promise.resolve(channel) } as unknown as ChannelModel;
+    await this.consumer.open(connection, epoch);
+    return channel;
+  }
+
+  ack(count = 1): void {
+    for (const held of this.held.splice(0, count)) assert.equal(this.consumer.ack(held), true);
+  }
+
+  get window(): string {
+    return `${this.consumer.unsettled} of ${this.consumer.unsettledBytes} bytes`;
+  }
+}
+
+test('it consumes with its prefetch, and counts what is unsettled', async () => {
+  const rig = new Rig();
+  const channel = await rig.open();
+  assert.deepEqual(channel.calls, ['prefetch 100', 'consume orders']);
+  channel.deliver(10);
+  channel.deliver(20);
+  assert.equal(rig.window, '2 of 30 bytes');
+  rig.ack();
+  assert.equal(rig.window, '1 of 20 bytes');
+  rig.consumer.flush();
+  assert.equal(channel.written.length, 1);
+});
+
+test('a delivery of a channel that is gone cannot be acked on the next one', async () => {
+  const rig = new Rig();
+  const first = await rig.open(1);
+  first.deliver(10);
+  rig.consumer.closed(1);
+  assert.equal(rig.window, '0 of 0 bytes');
+  const second = await rig.open(2);
+  second.deliver(10);
+  rig.consumer.closed(1); // told late
+  const [old, current] = rig.held as [Held, Held];
+  assert.equal(rig.consumer.ack(old), false);
+  assert.deepEqual([rig.consumer.isCurrent(1), rig.consumer.isCurrent(2)], [false, true]);
+  assert.equal(rig.consumer.ack(current), true);
+  rig.consumer.flush();
+  assert.deepEqual([first.written.length, second.written.length], [0, 1]);
+});
+
+test('a full window stops the consumer, and it goes on when a quarter is free, with a prefetch that fits', async () => {
+  const rig = new Rig();
+  const channel = await rig.open();
+  for (let i = 0; i < 5; i++) channel.deliver(250);
+  assert.deepEqual(channel.calls.splice(0), ['prefetch 100', 'consume orders', 'cancel t']);
+  await turn();
+  rig.ack();
+  assert.deepEqual(channel.calls, [], '1000 bytes are in hand');
+  rig.ack();
+  assert.deepEqual(channel.calls, ['prefetch 4']);
+  await turn();
+  assert.deepEqual(channel.calls, ['prefetch 4', 'consume orders']);
+});
+
+test('one message larger than the window is taken, alone', async () => {
+  const rig = new Rig();
+  const channel = await rig.open();
+  channel.deliver(5000);
+  await turn();
+  rig.ack();
+  await turn();
+  assert.deepEqual(channel.calls.slice(2), ['cancel t', 'prefetch 100', 'consume orders']);
+});
+
+test('when the large messages are through, the prefetch grows again', async () => {
+  const rig = new Rig();
+  const channel = await rig.open();
+  for (let i = 0; i < 3; i++) channel.deliver(500);
+  await turn();
+  rig.ack(2);
+  await turn();
+  assert.deepEqual(channel.calls.splice(0).slice(2), ['cancel t', 'prefetch 2', 'consume orders']);
+  rig.ack();
+  await turn();
+  assert.deepEqual(channel.calls.splice(0), ['cancel t', 'prefetch 8', 'consume orders']);
+});
+
+test('it goes on when all was settled before the broker had answered the cancel', async () => {
+  const rig = new Rig();
+  const channel = await rig.open();
+  channel.slow = true;
+  channel.deliver(5000);
+  assert.deepEqual(channel.calls.splice(0), ['prefetch 100', 'consume orders', 'cancel t']);
+  rig.ack();
+  channel.slow = false;
+  await channel.reply();
+  assert.deepEqual(channel.calls, ['prefetch 100', 'consume orders'], 'nothing will ever be consumed again');
+});
+
+test('a consumer that the broker cancels, a channel that closes and a callback that throws are told with their epoch', async () => {
+  const rig = new Rig();
+  const channel = await rig.open(3);
+  channel.cancelConsumer();
+  channel.emit('handler-error', new Error('oops'));
+  channel.emit('error', new Error('PRECONDITION_FAILED'));
+  channel.emit('close');
+  await turn();
+  assert.deepEqual(rig.failures, [
+    '3: the broker cancelled the consumer (was the queue deleted?)',
+    '3: oops',
+    '3: PRECONDITION_FAILED',
+  ]);
+});
+
+test('a stop takes no more, and what is in hand can still be acked', async () => {
+  const rig = new Rig();
+  await rig.consumer.stop(); // before it was opened
+  const other = new Rig();
+  const channel = await other.open();
+  channel.deliver(900);
+  channel.deliver(900);
+  await turn();
+  await other.consumer.stop();
+  await other.consumer.stop();
+  other.ack(2);
+  await turn();
+  assert.deepEqual(channel.calls, ['prefetch 100', 'consume orders', 'cancel t']);
+});
+
+test('a stop while the consumer is being started resolves when it has been cancelled', async () => {
+  const rig = new Rig();
+  const channel = new FakeChannel();
+  channel.slow = true;
+  const opening = rig.consumer.open({ createChannel: () => Promise.resolve(channel) } as unknown as ChannelModel, 1);
+  await turn();
+  await channel.reply(); // the prefetch
+  let stopped = false;
+  const stopping = rig.consumer.stop().then(() => {
+    stopped = true;
+  });
+  await channel.reply(); // the consume
+  const early = stopped;
+  await channel.reply(); // the cancel
+  await Promise.all([opening, stopping]);
+  assert.deepEqual(channel.calls, ['prefetch 100', 'consume orders', 'cancel t']);
+  assert.equal(early, false, 'the broker might still have sent');
+});
+
+test('a consumer that was stopped is not started on the next connection', async () => {
+  const rig = new Rig();
+  await rig.open(1);
+  await rig.consumer.stop();
+  rig.consumer.closed(1);
+  assert.deepEqual((await rig.open(2)).calls, []);
+});

@@ -1,0 +1,242 @@
+import assert from 'node:assert/strict';
+import { type TestContext, test } from 'node:test';
+import { setImmediate as turn } from 'node:timers/promises';
+import type { MessageProperties, Options } from 'amqplib';
+import { JsonCodec } from '../../../src/broker/codec/json.ts';
+import { Publisher } from '../../../src/broker/rabbitmq/publisher.ts';
+import { republish } from '../../../src/broker/rabbitmq/republish.ts';
+import type { Settlement } from '../../../src/outcome.ts';
+import { delivery, HandClock, WALL } from '../../helpers/deliveries.ts';
+import { FakeConnection } from './confirm-channel.ts';
+
+/** A publisher under a supervisor that tells it when its channel is gone, and leaves opening another to the test. */
+class Rig {
+  readonly done: string[] = [];
+  readonly warnings: string[] = [];
+  readonly failures: string[] = [];
+  readonly publisher: Publisher;
+  #epoch = 0;
+
+  constructor(t: TestContext) {
+    t.mock.timers.enable({ apis: ['setTimeout'] });
+    this.publisher = new Publisher('me', {
+      failed: (epoch, why) => {
+        this.failures.push(why);
+        this.publisher.closed(epoch);
+      },
+      warn: (_fields, message) => this.warnings.push(message),
+    });
+  }
+
+  async open(): Promise<FakeConnection> {
+    const connection = new FakeConnection();
+    await this.publisher.open(connection.asModel(), ++this.#epoch);
+    return connection;
+  }
+
+  publish(name: string, properties: Options.Publish = {}): void {
+    const done = (): unknown => this.done.push(name);
+    this.publisher.publish({ queue: 'orders.dead', body: Buffer.from(name), properties, done });
+  }
+}
+
+test('a message is published persistent and mandatory to its queue, with its own properties and an ID of this publish', async (t) => {
+  const rig = new Rig(t);
+  const connection = await rig.open();
+  rig.publish('a', { headers: { order_id: 'o-1' } });
+  rig.publish('b');
+  assert.deepEqual(connection.sent, [
+    {
+      queue: 'orders.dead',
+      mandatory: true,
+      persistent: true,
+      headers: { order_id: 'o-1', orderlane_publish_id: 'me-1' },
+      body: 'a',
+    },
+    {
+      queue: 'orders.dead',
+      mandatory: true,
+      persistent: true,
+      headers: { orderlane_publish_id: 'me-2' },
+      body: 'b',
+    },
+  ]);
+});
+
+test('a message is done when the broker has confirmed it, not before, and once', async (t) => {
+  const rig = new Rig(t);
+  const connection = await rig.open();
+  for (const name of ['a', 'b', 'c', 'd']) rig.publish(name);
+  assert.deepEqual([rig.done, rig.publisher.pending], [[], 4]);
+  connection.ack(3);
+  assert.deepEqual([rig.done, rig.publisher.pending], [['c'], 3]);
+  connection.ack(2, true);
+  connection.ack(4);
+  assert.deepEqual([rig.done, rig.publisher.pending], [['c', 'a', 'b', 'd'], 0]);
+});
+
+test('what is published while there is no connection waits for one', async (t) => {
+  const rig = new Rig(t);
+  rig.publish('a');
+  assert.equal(rig.publisher.pending, 1);
+  const connection = await rig.open();
+  assert.equal(connection.bodies, 'a');
+});
+
+for (const [what, refuse] of [
+  ['a message that no queue takes', (connection: FakeConnection, tag: number) => connection.returnTo(tag)],
+  ['a message that the broker refuses', (connection: FakeConnection, tag: number) => connection.nack(tag)],
+] as const) {
+  test(`${what} is not done, goes again a second later until it is stored, and is warned of once`, async (t) => {
+    const rig = new Rig(t);
+    const connection = await rig.open();
+    rig.publish('a');
+    refuse(connection, 1);
+    assert.deepEqual(rig.done, []);
+    t.mock.timers.tick(999);
+    assert.equal(connection.bodies, 'a');
+    t.mock.timers.tick(1);
+    assert.equal(connection.bodies, 'a a');
+    refuse(connection, 2);
+    t.mock.timers.tick(1000);
+    assert.equal(rig.warnings.length, 1);
+    connection.ack(3);
+    assert.deepEqual(rig.done, ['a']);
+    rig.publish('b');
+    refuse(connection, 4);
+    assert.equal(rig.warnings.length, 2, 'it is news again after a success');
+    const ids = connection.sent.map(({ headers }) => headers['orderlane_publish_id']);
+    assert.equal(new Set(ids).size, 4, 'a publish shares its ID with another');
+  });
+}
+
+test('a message is pending until a queue has it, also while it waits to be tried again', async (t) => {
+  const rig = new Rig(t);
+  const connection = await rig.open();
+  rig.publish('a');
+  connection.nack(1);
+  assert.equal(rig.publisher.pending, 1);
+  t.mock.timers.tick(1000);
+  assert.equal(rig.publisher.pending, 1);
+  connection.ack(2);
+  assert.equal(rig.publisher.pending, 0);
+});
+
+test('what had no confirm when the connection was lost goes again first, on the next one', async (t) => {
+  const rig = new Rig(t);
+  const first = await rig.open();
+  for (const name of ['a', 'b', 'c']) rig.publish(name);
+  first.ack(2);
+  first.lose();
+  await turn();
+  rig.publish('d');
+  assert.equal(rig.publisher.pending, 3);
+  const second = await rig.open();
+  assert.equal(second.bodies, 'a c d');
+  second.ack(3, true);
+  assert.deepEqual(rig.done, ['b', 'a', 'c', 'd']);
+  t.mock.timers.tick(10_000);
+  assert.equal(second.bodies, 'a c d', 'something was sent twice');
+  assert.deepEqual(rig.warnings, [], 'the broker refused nothing');
+});
+
+test('nothing is published while the broker blocks the connection, and all of it afterwards', async (t) => {
+  const rig = new Rig(t);
+  const connection = await rig.open();
+  connection.emit('blocked', 'low on disk');
+  rig.publish('a');
+  rig.publish('b');
+  assert.equal(connection.bodies, '');
+  assert.equal(rig.warnings.length, 1);
+  connection.emit('unblocked');
+  assert.equal(connection.bodies, 'a b');
+});
+
+test('a connection is not blocked because the one before it was, or is told so now', async (t) => {
+  const rig = new Rig(t);
+  const first = await rig.open();
+  first.emit('blocked', 'low on disk');
+  rig.publish('a');
+  first.lose();
+  await turn();
+  const second = await rig.open();
+  assert.equal(second.bodies, 'a');
+  first.emit('blocked', 'low on disk'); // it is closing, and its last frames still arrive
+  rig.publish('b');
+  assert.equal(second.bodies, 'a b');
+});
+
+test('at most 1,000 messages await their confirm; each confirm lets the next one go', async (t) => {
+  const rig = new Rig(t);
+  const connection = await rig.open();
+  for (let i = 1; i <= 1500; i++) rig.publish(`m${i}`);
+  assert.equal(connection.sent.length, 1000);
+  assert.equal(rig.publisher.pending, 1500);
+  connection.ack(500);
+  assert.equal(connection.sent.length, 1001);
+  connection.ack(499, true);
+  assert.equal(connection.sent.length, 1500);
+  connection.ack(1500, true);
+  assert.equal(rig.done.length, 1500);
+  assert.deepEqual(
+    connection.sent.map(({ body }) => body),
+    Array.from({ length: 1500 }, (_, i) => `m${i + 1}`),
+  );
+});
+
+test('when the write buffer is full, the rest waits until it has drained', async (t) => {
+  const rig = new Rig(t);
+  const connection = await rig.open();
+  connection.writable = false;
+  for (const name of ['a', 'b', 'c']) rig.publish(name);
+  assert.equal(connection.bodies, 'a');
+  connection.drain();
+  assert.equal(connection.bodies, 'a b c');
+});
+
+test('a message that cannot be encoded holds up no other, and is stored without what stands in the way', async (t) => {
+  for (const headers of [
+    { order_id: 'o'.repeat(70_000) }, // amqplib encodes up to 64 KiB of headers
+    { note: Number.NaN },
+    { note: Number.NEGATIVE_INFINITY },
+    { note: { '!': 'what amqplib takes for a type' } },
+  ]) {
+    const rig = new Rig(t);
+    const connection = await rig.open();
+    rig.publish('poison', { headers });
+    rig.publish('next');
+    await turn();
+    assert.deepEqual(rig.failures, [], 'the connection is dropped, and will be again and again');
+    assert.deepEqual(connection.bodies.split(' ').toSorted(), ['next', 'poison']);
+    t.mock.timers.reset();
+  }
+});
+
+test('an order whose IDs are longer than headers may be is stored like any other', async (t) => {
+  const long = 'x'.repeat(70_000);
+  const codec = new JsonCodec({
+    merchantKey: '/merchant_id',
+    orderIdKey: '/id',
+    maxMessageBytes: 1_000_000,
+    deadlineMs: 600_000,
+    instance: 'me',
+    clock: new HandClock(),
+  });
+  for (const body of [
+    { id: 'o-1', merchant_id: long },
+    { id: long, merchant_id: 'pizza' },
+  ]) {
+    const rig = new Rig(t);
+    const connection = await rig.open();
+    const decoded = codec.decode({ content: Buffer.from(JSON.stringify(body)), properties: {} });
+    const dead: Settlement = { kind: 'dead-letter', reason: 'malformed', detail: 'unknown merchant' };
+    const times = { wall: WALL, deadline: WALL };
+    const original = { headers: {} } as MessageProperties;
+    const { properties } = republish('orders', delivery({ ...decoded }), original, dead, 'me', times);
+    rig.publish('dead', properties);
+    await turn();
+    assert.deepEqual(rig.failures, []);
+    assert.equal(connection.bodies, 'dead');
+    t.mock.timers.reset();
+  }
+});

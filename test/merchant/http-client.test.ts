@@ -1,0 +1,82 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import http from 'node:http';
+import type { Socket } from 'node:net';
+import { type TestContext, test } from 'node:test';
+import { AddressGuard } from '../../src/merchant/address-guard.ts';
+import { Agents } from '../../src/merchant/agents.ts';
+import { HttpClient } from '../../src/merchant/http-client.ts';
+import { Resolver } from '../../src/merchant/resolver.ts';
+import { httpStub, tcpStub, trustLoopback } from './stub.ts';
+
+trustLoopback();
+
+function clientOf(t: TestContext, allowHosts: readonly string[], connectTimeoutMs = 3000): HttpClient {
+  const client = new HttpClient({ connectTimeoutMs, allowHosts });
+  t.after(() => client.close());
+  return client;
+}
+
+test('hosts that are allowed no more are refused, and kept connections to them are closed', async (t) => {
+  const stub = await httpStub(t, (response) => response.end('ok'));
+  const client = clientOf(t, ['127.0.0.1']);
+  await client.handlers.post(stub.origin);
+  client.allow(['127.0.0.1']);
+  await client.handlers.post(stub.origin);
+  assert.equal(stub.connections(), 1, 'the same hosts change nothing');
+  client.allow([]);
+  await assert.rejects(client.handlers.post(stub.origin), { code: 'EADDRGUARD', message: /is plain HTTP/ });
+  client.allow([`127.0.0.1:${stub.port}`]);
+  await client.handlers.post(stub.origin);
+  assert.equal(stub.connections(), 2);
+});
+
+test('a call in flight when its host is forbidden ends well, and its connection is not kept', async (t) => {
+  const client = clientOf(t, ['127.0.0.1']);
+  const stub = await httpStub(t, (response) => {
+    client.allow(['localhost', '127.0.0.1']);
+    response.end('ok');
+  });
+  assert.equal((await client.handlers.post(stub.origin)).statusCode, 200);
+  await client.handlers.post(stub.origin);
+  assert.equal(stub.connections(), 2);
+});
+
+test('one call in its connect phase does not use up another’s time: the time-out is per socket', async (t) => {
+  const port = await tcpStub(t, () => {});
+  const client = clientOf(t, ['localhost'], 50);
+  const ends = await Promise.allSettled([1, 2, 3].map(() => client.handlers.post(`https://localhost:${port}/`)));
+  for (const end of ends) {
+    assert.equal(end.status, 'rejected');
+    assert.equal((end.reason as { code: string }).code, 'ETIMEDOUT');
+    assert.match((end.reason as Error).message, /no connection to localhost:\d+ within 50 ms/);
+  }
+});
+
+test('a connected socket is not cut off by the connect time-out', async (t) => {
+  const stub = await httpStub(t, (response) => setTimeout(() => response.end('late'), 60), true);
+  const client = clientOf(t, ['localhost'], 50);
+  assert.equal((await client.handlers.post(stub.origin)).body, 'late');
+});
+
+test('idle connections to many hosts are capped together, and the one idle longest makes room', async (t) => {
+  const stub = await httpStub(t, (response) => response.end());
+  const agents = new Agents(3000, new Resolver(), new AddressGuard(['*.localhost']), 2);
+  t.after(() => agents.close());
+  const call = async (host: string): Promise<Socket> => {
+    const request = http.get({ host, port: stub.port, agent: agents.http });
+    const [response] = (await once(request, 'response')) as [http.IncomingMessage];
+    response.resume();
+    await once(response, 'close');
+    return request.socket as Socket;
+  };
+  const a = await call('a.localhost');
+  const b = await call('b.localhost');
+  assert.equal(await call('a.localhost'), a, 'kept, and now younger than b');
+  const gone = once(b, 'close');
+  const c = await call('c.localhost');
+  await gone;
+  assert.equal(await call('a.localhost'), a);
+  assert.equal(await call('c.localhost'), c);
+  assert.equal(stub.connections(), 3);
+});
