@@ -22,7 +22,11 @@ export async function loadHandler(url: string): Promise<Handler> {
   try {
     module = (await import(url)) as Record<string, unknown>;
   } catch (error) {
-    throw new OrderlaneError('USAGE', `the handler ${shown(url)} does not load: ${messageOf(error)}`, { cause: error });
+    const message = messageOf(error);
+    const hint = COMMONJS.test(message)
+      ? '. Its package.json says "commonjs": say "type": "module" there, or name it .mts or .mjs'
+      : '';
+    throw new OrderlaneError('USAGE', `the handler ${shown(url)} does not load: ${message}${hint}`, { cause: error });
   }
   const handler = module['default'] ?? module;
   if (!isHandler(handler)) {
@@ -34,6 +38,9 @@ export async function loadHandler(url: string): Promise<Handler> {
   }
   return handler;
 }
+
+/** What Node says of import and export statements in a CommonJS module. */
+const COMMONJS = /outside a module|Unexpected token 'export'/;
 
 function isHandler(value: unknown): value is Handler {
   if (typeof value !== 'object' || value === null) return false;
