@@ -5,10 +5,10 @@ const HOLD_MS = 1000;
 const HOLD_MAX_MS = 60_000;
 
 /**
- * Finds the order that threads are lost to, and keeps the others from paying for it. When the handler on the thread's
- * stack names the cause, that order is blamed and the rest are exonerated. When nothing names it, every lane that was
- * sending becomes a suspect; suspects of a shard run one at a time until an order of theirs comes back, so that the next
- * loss has one name on it. A lane that was blamed is held for longer each time.
+ * Finds the order that threads are lost to, and keeps the others from paying for it. When the thread's last words name the
+ * order it worked on, that one is blamed and the rest are exonerated. When nothing names it, every lane that was sending
+ * becomes a suspect; suspects of a shard run one at a time until an order of theirs comes back, and one is blamed only
+ * when it was alone on its thread. A lane that was blamed is held for longer each time.
  */
 export class Containment {
   /** By shard: the suspect's order that is in flight. */
@@ -47,7 +47,9 @@ export class Containment {
    * blame, if that is known.
    */
   lost(shard: number, onStack: Entry | undefined, sending: readonly Entry[], now: number): Entry | undefined {
-    const blamed = onStack ?? this.#alone[shard];
+    const suspect = this.#alone[shard];
+    // A suspect beside others may be as innocent as they are.
+    const blamed = onStack ?? (sending.length === 1 && sending[0] === suspect ? suspect : undefined);
     this.#alone[shard] = undefined;
     if (blamed === undefined) {
       for (const entry of sending) this.#suspect(entry.lane);

@@ -45,6 +45,8 @@ interface Settling {
 }
 
 const LANE_KEPT_MS = 60_000;
+/** Longer than the longest rung: its orders may be on the ladder. */
+const SUSPECT_KEPT_MS = 600_000;
 const SLOWEST = 8;
 const RELEASE_DELAY_MS = 1000;
 
@@ -61,8 +63,10 @@ export class Dispatcher implements Sink {
   readonly #scheduler = new Scheduler<Entry>();
   readonly #containment = new Containment();
   readonly #settling = new Map<Delivery, Settling>();
-  /** Copies of ours that are on the ladder. */
-  readonly #out = new Set<string>();
+  /** Copies of ours that are on the ladder, and the deadline after which they are no more. */
+  readonly #out = new Map<string, number>();
+  /** Channels up to this epoch are gone. */
+  #lostEpoch = 0;
   readonly #tally = new Tally();
   #inFlight = 0;
   #waiting = 0;
@@ -78,12 +82,17 @@ export class Dispatcher implements Sink {
 
   received(delivery: Delivery): void {
     const now = this.#parts.clock.now();
+    const key = keyOf(delivery);
     if (delivery.malformed !== undefined) {
+      if (delivery.identity !== '' && this.#ledger.lateTwin(key, delivery) === ACK) {
+        this.#tally.joined++;
+        this.#parts.source.settle(delivery, ACK);
+        return;
+      }
       this.#tally.received++;
       this.#refuse(delivery, delivery.malformed);
       return;
     }
-    const key = keyOf(delivery);
     const copy = this.#ledger.sameCopy(key, delivery);
     if (copy !== undefined) {
       this.#join(copy, delivery);
@@ -148,13 +157,13 @@ export class Dispatcher implements Sink {
 
   settled(delivery: Delivery): void {
     const ended = this.#settling.get(delivery);
-    if (ended === undefined) return; // it had no entry: it could not be read
+    if (ended === undefined) return;
     this.#settling.delete(delivery);
     const { key, entry, settlement } = ended;
     if (settlement.kind === 'retry' || settlement.kind === 'defer') {
       // It may have come back already, when the first confirm was lost and it was published twice.
       const next = { identity: delivery.identity, hop: delivery.hop + 1 };
-      if (!this.#ledger.knows(next)) this.#out.add(keyOf(next));
+      if (!this.#ledger.knows(next)) this.#out.set(keyOf(next), delivery.deadlineAt);
     }
     if (entry === undefined) this.#ledger.remember(key, delivery, ACK);
     else this.#end(entry, ACK);
@@ -162,15 +171,12 @@ export class Dispatcher implements Sink {
 
   /** What waits and was never sent is let go; what is in flight stays, to be joined by its redelivery. */
   lost(epoch: number): void {
+    this.#lostEpoch = Math.max(this.#lostEpoch, epoch);
     for (const lane of this.#lanes.values()) {
       if (lane.waiting === 0) continue;
       const gone = lane.keepOnly((entry) => entry.delivery.epoch > epoch);
       this.#waiting -= gone.length;
-      for (const entry of gone) {
-        // What somebody else may have sent is as uncertain when it comes again.
-        if (entry.possiblySent) this.#ledger.forget(entry);
-        else this.#ledger.end(entry, 'released');
-      }
+      for (const entry of gone) this.#letGo(entry);
     }
   }
 
@@ -213,6 +219,10 @@ export class Dispatcher implements Sink {
         continue;
       }
       entry.state = 'waiting';
+      if (entry.delivery.epoch <= this.#lostEpoch) {
+        this.#letGo(entry);
+        continue;
+      }
       if (this.#draining && entry.lane.merchant.duplicates !== 'idempotent') {
         this.#release(entry, now);
         continue;
@@ -242,11 +252,14 @@ export class Dispatcher implements Sink {
     this.#pump(this.#parts.clock.now());
   }
 
-  /** To be called every few seconds: lets go of lanes that have had nothing to do for a while. */
+  /** To be called every few seconds: lets go of lanes that have had nothing to do for a while, and of lost copies. */
   sweep(): void {
     const now = this.#parts.clock.now();
+    // Another process on the same queue may have taken it off the ladder; after its deadline nobody sends it.
+    for (const [key, deadlineAt] of this.#out) if (now >= deadlineAt) this.#out.delete(key);
     for (const lane of this.#lanes.values()) {
-      if (!lane.isIdle || now - Math.max(lane.usedAt, lane.heldUntil) < LANE_KEPT_MS) continue;
+      const keptMs = lane.suspect ? SUSPECT_KEPT_MS : LANE_KEPT_MS;
+      if (!lane.isIdle || now - Math.max(lane.usedAt, lane.heldUntil) < keptMs) continue;
       this.#lanes.delete(lane.merchantId);
       this.#containment.forget(lane);
       this.#parts.shards.forget(lane.shard, lane.merchantId);
@@ -370,6 +383,12 @@ export class Dispatcher implements Sink {
     for (const twin of entry.twins) this.#parts.source.settle(twin, late);
   }
 
+  /** It was not sent, and comes again; what somebody else may have sent is then as uncertain as now. */
+  #letGo(entry: Entry): void {
+    if (entry.possiblySent) this.#ledger.forget(entry);
+    else this.#ledger.end(entry, 'released');
+  }
+
   /** One send, both settled by its outcome. */
   #join(entry: Entry, delivery: Delivery): void {
     this.#tally.joined++;
@@ -394,7 +413,8 @@ export class Dispatcher implements Sink {
     const settlement: Settlement = { kind: 'dead-letter', reason: 'malformed', detail: reason };
     this.#tally.count(outcome, settlement);
     this.#report(delivery, outcome, settlement);
-    this.#parts.source.settle(delivery, settlement);
+    const settled = this.#parts.source.settle(delivery, settlement);
+    if (settled === 'pending') this.#settling.set(delivery, { key: keyOf(delivery), entry: undefined, settlement });
   }
 
   #facts(entry: Entry, now: number, blamed: boolean): Facts {

@@ -79,6 +79,9 @@ export class Shard {
   readonly #table: SlotTable;
   readonly #entries: (Entry | undefined)[];
   readonly #generations: Int32Array;
+  /** By slot, the place of its order among all that were handed out. */
+  readonly #turns: Float64Array;
+  #handed = 0;
   readonly #freeSlots: number[] = [];
   readonly #known = new Map<string, unknown>();
   #state: State = { kind: 'starting' };
@@ -104,6 +107,7 @@ export class Shard {
     this.#table = new SlotTable(options.slots);
     this.#entries = Array.from({ length: options.slots });
     this.#generations = new Int32Array(options.slots);
+    this.#turns = new Float64Array(options.slots);
     for (let slot = options.slots - 1; slot >= 0; slot--) this.#freeSlots.push(slot);
   }
 
@@ -162,6 +166,7 @@ export class Shard {
     const generation = this.#table.open(slot, HANDED);
     this.#entries[slot] = entry;
     this.#generations[slot] = generation;
+    this.#turns[slot] = ++this.#handed;
     this.#inFlight++;
     if (this.#known.get(merchant.id) !== merchant) {
       this.#known.set(merchant.id, merchant);
@@ -371,9 +376,10 @@ export class Shard {
     this.#table.running(NONE);
     const handed: Entry[] = [];
     const sending: Entry[] = [];
-    for (let slot = 0; slot < this.#entries.length; slot++) {
-      const entry = this.#entries[slot];
-      if (entry === undefined) continue;
+    const slots = [...this.#entries.keys()].filter((slot) => this.#entries[slot] !== undefined);
+    slots.sort((a, b) => (this.#turns[a] as number) - (this.#turns[b] as number));
+    for (const slot of slots) {
+      const entry = this.#entries[slot] as Entry;
       const state = this.#table.state(slot);
       this.#release(slot);
       if (state === HANDED) handed.push(entry);

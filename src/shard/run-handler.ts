@@ -1,3 +1,4 @@
+import type { AsyncLocalStorage } from 'node:async_hooks';
 import type { Got } from 'got';
 import { systemClock } from '../clock.ts';
 import { messageOf } from '../errors.ts';
@@ -15,6 +16,8 @@ export interface RunnerParts {
   readonly handler: Handler | undefined;
   readonly http: HttpClient;
   readonly table: SlotTable;
+  /** The slot of the order that a piece of a handler works for, across its awaits. */
+  readonly current: AsyncLocalStorage<number>;
   readonly logger: HandlerLog & { child(bindings: object): HandlerLog };
   /** The values of one outcome; see OUTCOME_FIELDS. */
   report(...outcome: unknown[]): void;
@@ -79,7 +82,7 @@ export class Runner {
     // A handler may bring a client of its own: from here on it may have sent something.
     sending();
     const attempt = new Attempt(this.#parts, order, merchant, timeoutMs);
-    void attempt.run(handler, confirmFirst).then(end);
+    void this.#parts.current.run(slot, () => attempt.run(handler, confirmFirst)).then(end);
   }
 
   #end(slot: number, generation: number, outcome: ThreadOutcome): void {

@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import type { MessagePort } from 'node:worker_threads';
 import { messageOf } from '../errors.ts';
 import { createThreadLogger } from '../log.ts';
@@ -35,7 +36,9 @@ async function boot(message: Boot): Promise<Booted> {
       write: (line) => outbox.log(line),
     });
     http = new HttpClient({ connectTimeoutMs: message.connectTimeoutMs, allowHosts: message.allowHosts });
-    runner = new Runner({ handler, http, table, logger, report: (...outcome) => outbox.outcome(...outcome) });
+    const current = new AsyncLocalStorage<number>();
+    if (handler !== undefined) nameTheCause(table, current);
+    runner = new Runner({ handler, http, table, current, logger, report: (...outcome) => outbox.outcome(...outcome) });
     // The watchdog reads it from the main thread: a loop that stands still does not beat.
     setInterval(() => table.beat(), BEAT_MS);
     return { ok: true, confirms: handler?.confirm !== undefined };
@@ -45,6 +48,16 @@ async function boot(message: Boot): Promise<Booted> {
 }
 
 const FULL = 64 * 7;
+
+/** The thread's last words: whose code threw, rejected unheard, or ended it. A loop or a lack of memory leaves none. */
+function nameTheCause(table: SlotTable, current: AsyncLocalStorage<number>): void {
+  const name = (): void => {
+    const slot = current.getStore();
+    if (slot !== undefined) table.running(slot);
+  };
+  process.on('uncaughtExceptionMonitor', name);
+  process.on('exit', name);
+}
 
 /** Outcomes and log lines that gather leave as one message. */
 class Outbox {

@@ -47,7 +47,7 @@ function textOf({ plan, ills, deadByReason, deadMerchants, verdict }: DemoResult
     `  ${name.padEnd(16)}${value.toLocaleString('en').padStart(9)}${note === '' ? '' : `   ${note}`}\n`;
   const healthyMissing = json.healthyPublished - json.healthyDelivered;
   return (
-    `\n${plan.rate} orders/s for ${(plan.durationMs / 1000).toLocaleString('en')} s to ${plan.merchants} merchants; not well: ${illNames}\n\n` +
+    `\n${plan.rate} orders/s for ${(plan.durationMs / 1000).toLocaleString('en')} s to ${plan.merchants} merchants.\nNot well: ${illNames}.\n\n` +
     row('published', json.published, 'confirmed by the broker') +
     row('delivered', json.delivered, "accepted, by the merchants' own count") +
     row(

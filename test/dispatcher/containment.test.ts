@@ -68,13 +68,15 @@ test('the order on the stack is blamed, and the others of its thread are not sus
   assert.deepEqual([...containment.suspects], [a.lane]);
 });
 
-test('with nobody on the stack, the suspect that ran is blamed', () => {
+test('with nobody on the stack, a suspect is blamed only when it was alone on its thread', () => {
   const containment = new Containment();
   const [a, b, c] = [entryOf('a'), entryOf('b'), entryOf('c')];
   containment.lost(0, undefined, [a, b], 0);
   containment.started(a);
-  assert.equal(containment.lost(0, undefined, [a, c], 0), a);
-  assert.equal(c.lane.suspect, false);
+  assert.equal(containment.lost(0, undefined, [a, c], 0), undefined);
+  assert.deepEqual([...containment.suspects], [a.lane, b.lane, c.lane]);
+  containment.started(a);
+  assert.equal(containment.lost(0, undefined, [a], 0), a);
   assert.equal(containment.mayStart(b.lane, 0), true, 'the shard is free for the next suspect');
 });
 

@@ -114,3 +114,14 @@ test('a retry that was settled on a redelivery is on the ladder like any other',
   rig.source.confirm(rig.dispatcher);
   assert.equal(rig.dispatcher.isEmpty, false, 'it is on the ladder');
 });
+
+test('an order of ours that another process takes off the ladder does not keep this one from being empty for ever', () => {
+  const rig = new Rig();
+  rig.receive({ identity: 'a1' });
+  rig.end('a1', REFUSED);
+  rig.source.confirm(rig.dispatcher);
+  rig.clock.pass(600_000); // its deadline: it cannot come back later
+  rig.dispatcher.sweep();
+  assert.equal(rig.dispatcher.snapshot().onLadder, 0);
+  assert.equal(rig.dispatcher.isEmpty, true);
+});

@@ -225,7 +225,9 @@ function gist(settlement: Settlement): string {
       return `retry ${settlement.attempt}${settlement.confirmFirst ? ' confirm' : ''}`;
     case 'dead-letter':
       return `dead ${settlement.reason}`;
-    default:
+    case 'ack':
+    case 'defer':
+    case 'park':
       return settlement.kind;
   }
 }

@@ -33,7 +33,11 @@ function outcomeOf(kind: OutcomeKind, retryAfterMs?: number): Outcome {
       return { kind, reason: 'why', ...after };
     case 'deferred':
       return { kind, reason: 'why', delayMs: retryAfterMs ?? 1500 };
-    default:
+    case 'rejected':
+    case 'malformed':
+    case 'not-sent':
+    case 'expired':
+    case 'failed':
       return { kind, reason: 'why' };
   }
 }

@@ -29,7 +29,7 @@ test('sequential merchant IDs spread evenly over any number of shards', () => {
   const MERCHANTS = 100_000;
   for (const prefix of ['', 'merchant-']) {
     for (let shards = 2; shards <= 8; shards++) {
-      const counts = new Array<number>(shards).fill(0);
+      const counts = Array.from({ length: shards }, () => 0);
       for (let i = 0; i < MERCHANTS; i++) {
         const shard = shardOf(`${prefix}${i}`, shards);
         counts[shard] = (counts[shard] ?? 0) + 1;

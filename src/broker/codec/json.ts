@@ -44,6 +44,8 @@ export interface Incoming {
 const OLDEST_PLAUSIBLE_MS = Date.UTC(2010, 0, 1);
 /** IDs travel in headers, of which the wire format takes 64 KiB in all. */
 const MAX_ID = 1000;
+/** Further away, a deadline was meant in another unit. */
+const LATEST_DEADLINE_MS = 30 * 24 * 3600_000;
 const FUTURE_SKEW_MS = 5 * 60_000;
 const NO_HEADERS: Headers = {};
 
@@ -72,7 +74,9 @@ export class JsonCodec {
     const messageId = textOf(properties.messageId);
     const hop = countHeader(headers, HEADER.hop, 0);
     const publishedAt = this.#publishedAt(headers, properties.timestamp, wall);
-    const deadline = this.#plausible(numberHeader(headers, HEADER.deadline)) ?? publishedAt + this.#options.deadlineMs;
+    const deadline =
+      this.#plausible(numberHeader(headers, HEADER.deadline), wall + LATEST_DEADLINE_MS) ??
+      publishedAt + this.#options.deadlineMs;
     const notBefore = hop === 0 ? undefined : numberHeader(headers, HEADER.notBefore);
     const decoded: Decoded = {
       identity: textHeader(headers, HEADER.identity) ?? messageId ?? '',
@@ -135,7 +139,7 @@ export class JsonCodec {
     return coarse ?? wall;
   }
 
-  #plausible(time: number | undefined, latest: number = Number.POSITIVE_INFINITY): number | undefined {
+  #plausible(time: number | undefined, latest: number): number | undefined {
     if (time === undefined) return undefined;
     if (time >= OLDEST_PLAUSIBLE_MS && time <= latest + FUTURE_SKEW_MS) return time;
     this.implausibleTimes++;

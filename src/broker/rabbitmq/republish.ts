@@ -50,7 +50,8 @@ export function republish(
     }
     case 'dead-letter':
     case 'park': {
-      headers[HEADER.hop] = delivery.hop;
+      // A copy of its own: whoever moves it back to the queue must not be told that it was settled already.
+      headers[HEADER.hop] = delivery.hop + 1;
       headers[HEADER.attempt] = delivery.attempt;
       headers[HEADER.reason] = settlement.kind === 'park' ? 'ambiguous' : settlement.reason;
       headers[HEADER.detail] = brief(settlement.detail);

@@ -14,7 +14,7 @@ test('text and numbers are text, all else is absent', () => {
   ] as const) {
     assert.equal(textHeader({ x: value }, 'x'), text);
   }
-  for (const value of NOT_TEXT) assert.equal(textHeader({ x: value }, 'x'), undefined, String(value));
+  for (const value of NOT_TEXT) assert.equal(textHeader({ x: value }, 'x'), undefined, JSON.stringify(value));
   assert.equal(textHeader({}, 'x'), undefined);
 });
 
@@ -34,7 +34,7 @@ test('numbers and numeric text are numbers, all else is absent', () => {
     assert.equal(numberHeader({ x: value }, 'x'), number);
   }
   for (const value of [...NOT_TEXT, ' ', '7 s', 'Infinity', 'NaN']) {
-    assert.equal(numberHeader({ x: value }, 'x'), undefined, String(value));
+    assert.equal(numberHeader({ x: value }, 'x'), undefined, JSON.stringify(value));
   }
 });
 

@@ -124,6 +124,23 @@ test('a number too large for JavaScript is never taken for another ID', () => {
   }
 });
 
+test('an ID that is too long for a header is malformed, and not quoted', () => {
+  const [fits, long] = ['x'.repeat(1000), 'x'.repeat(1001)];
+  const options = { maxMessageBytes: 10_000 };
+  assert.equal(decode({ id: fits, merchant_id: fits }, {}, options).malformed, undefined);
+  for (const [body, headers, which] of [
+    [{ id: 'o-1', merchant_id: long }, {}, 'merchant'],
+    [{ id: long, merchant_id: 'pizza' }, {}, 'order'],
+    [BODY, { merchant_id: long }, 'merchant'],
+    [BODY, { order_id: long }, 'order'],
+  ] as const) {
+    assert.match(
+      decode(body, { headers }, options).malformed ?? '',
+      new RegExp(`^its ${which} ID has 1001 characters`),
+    );
+  }
+});
+
 test('a body is parsed only when headers do not tell, and kept byte for byte', () => {
   const headers = { merchant_id: 'pizza', order_id: 'o-1' };
   for (const body of ['not JSON at all', '', '{"id":', '\ufeff{}', '{"a": 1.0,\r\n "ü":"\\u00fc"}']) {

@@ -6,7 +6,7 @@ const amqplib = createRequire(import.meta.resolve('amqplib'));
 const { ConfirmChannel } = amqplib('./lib/channel_model.js') as {
   ConfirmChannel: new (connection: object) => EventEmitter & { toClosed(): void };
 };
-const { encodeProperties } = amqplib('./lib/defs.js') as {
+const defs = amqplib('./lib/defs.js') as {
   encodeProperties(id: number, channel: number, size: number, fields: object): Buffer;
 };
 
@@ -85,7 +85,7 @@ export class FakeConnection extends EventEmitter {
         properties: Properties,
         body: Buffer,
       ) => {
-        encodeProperties(id, channel, body.length, properties); // throws on what cannot be sent
+        defs.encodeProperties(id, channel, body.length, properties); // throws on what cannot be sent
         const headers: Record<string, unknown> = {};
         for (const name in properties.headers) headers[name] = Reflect.get(properties.headers, name); // inherited ones as well
         const { routingKey: queue, mandatory } = fields;

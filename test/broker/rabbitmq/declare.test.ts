@@ -7,7 +7,8 @@ import { declare } from '../../../src/broker/rabbitmq/declare.ts';
 import { topologyOf } from '../../../src/broker/rabbitmq/topology.ts';
 import { OrderlaneError } from '../../../src/errors.ts';
 
-type Arguments = Readonly<Record<string, unknown>>;
+type Value = string | number;
+type Arguments = Readonly<Record<string, Value>>;
 
 /** As much of a broker as declares: queues with their arguments, and refusals in RabbitMQ's words. */
 class FakeBroker {
@@ -75,10 +76,10 @@ class FakeBroker {
   }
 }
 
-function inequivalent(queue: string, argument: string, received: unknown, current: unknown): string {
-  const spelt = (value: unknown): string => {
+function inequivalent(queue: string, argument: string, received?: Value, current?: Value): string {
+  const spelt = (value?: Value): string => {
     if (value === undefined) return 'none';
-    return `the value '${String(value)}' of type '${typeof value === 'number' ? 'signedint' : 'longstr'}'`;
+    return `the value '${value}' of type '${typeof value === 'number' ? 'signedint' : 'longstr'}'`;
   };
   return `Operation failed: QueueDeclare; 406 (PRECONDITION-FAILED) with message "PRECONDITION_FAILED - inequivalent arg '${argument}' for queue '${queue}' in vhost '/': received ${spelt(received)} but current is ${spelt(current)}"`;
 }

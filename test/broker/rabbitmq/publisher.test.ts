@@ -125,18 +125,21 @@ test('a message is pending until a queue has it, also while it waits to be tried
 test('what had no confirm when the connection was lost goes again first, on the next one', async (t) => {
   const rig = new Rig(t);
   const first = await rig.open();
-  for (const name of ['a', 'b', 'c']) rig.publish(name);
+  for (const name of ['a', 'b']) rig.publish(name);
+  first.writable = false;
+  for (const name of ['c', 'd']) rig.publish(name);
+  assert.equal(first.bodies, 'a b c');
   first.ack(2);
   first.lose();
   await turn();
-  rig.publish('d');
-  assert.equal(rig.publisher.pending, 3);
+  rig.publish('e');
+  assert.equal(rig.publisher.pending, 4);
   const second = await rig.open();
-  assert.equal(second.bodies, 'a c d');
-  second.ack(3, true);
-  assert.deepEqual(rig.done, ['b', 'a', 'c', 'd']);
+  assert.equal(second.bodies, 'a c d e');
+  second.ack(4, true);
+  assert.deepEqual(rig.done, ['b', 'a', 'c', 'd', 'e']);
   t.mock.timers.tick(10_000);
-  assert.equal(second.bodies, 'a c d', 'something was sent twice');
+  assert.equal(second.bodies, 'a c d e', 'something was sent twice');
   assert.deepEqual(rig.warnings, [], 'the broker refused nothing');
 });
 
@@ -197,6 +200,7 @@ test('when the write buffer is full, the rest waits until it has drained', async
 test('a message that cannot be encoded holds up no other, and is stored without what stands in the way', async (t) => {
   for (const headers of [
     { order_id: 'o'.repeat(70_000) }, // amqplib encodes up to 64 KiB of headers
+    Object.fromEntries(Array.from({ length: 700 }, (_, i) => [`x-${i}`, 'x'.repeat(100)])),
     { note: Number.NaN },
     { note: Number.NEGATIVE_INFINITY },
     { note: { '!': 'what amqplib takes for a type' } },
