@@ -44,6 +44,6 @@ quiet() { "$@" >>"$log" 2>&1 || { tail -n 20 "$log" >&2; give_up "'$*' failed"; 
 quiet "${as_root[@]}" apt-get update -q
 quiet "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}"
 # Nor shall one start at the next boot, if this script is what brought it.
-if [ -n "$ours" ] && command -v systemctl >/dev/null; then
+if [ -n "$ours" ] && [[ " ${missing[*]} " == *' rabbitmq-server '* ]] && command -v systemctl >/dev/null; then
   "${as_root[@]}" systemctl disable rabbitmq-server >/dev/null 2>&1 || true
 fi

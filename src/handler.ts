@@ -33,8 +33,8 @@ export type Confirmation = 'there' | 'not-there';
 
 export interface Handler {
   /**
-   * Delivers one order. Returning means `delivered`; what it returns, as JSON, is kept in the outcome. What it throws
-   * becomes an outcome: see DeliveryError.
+   * Delivers one order. Returning means `delivered`, whatever it returns. What it throws becomes an outcome: see
+   * DeliveryError.
    */
   deliver(order: Order, ctx: Context): unknown;
   /** Asks the merchant whether the order is there, before it is sent again, for merchants with `duplicates: confirm`. */

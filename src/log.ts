@@ -3,6 +3,7 @@ import { isatty } from 'node:tty';
 import { type Bindings, type ChildLoggerOptions, type Logger, type LoggerOptions, pino } from 'pino';
 import type { prettyFactory } from 'pino-pretty';
 import { messageOf } from './errors.ts';
+import { brief } from './outcome.ts';
 import { LogSink, standardOutput } from './log-sink.ts';
 
 /**
@@ -35,15 +36,21 @@ const FIGURES = new Set(['counts', 'outcomes', 'shards', 'slowest', 'memory']);
 /** Fields that pino writes itself: a second one would make the line ambiguous. */
 const RESERVED = new Set(['level', 'time', 'pid']);
 const REDACTED = '[redacted]';
+const NOT_JSON = ' is not valid JSON';
+/** Of a text no more is looked at or shown, in characters. */
+const MAX_TEXT = 8_000;
 
 type Fields = Record<string, unknown>;
 
 /** Takes out of a text what others put into messages: credentials in URLs, and what JSON.parse quotes of its input. */
 function clean(text: string): string {
-  return text
+  let cut = brief(text, MAX_TEXT);
+  const quoted = cut.indexOf('"');
+  const told = cut.lastIndexOf(NOT_JSON);
+  if (quoted !== -1 && quoted < told) cut = `${cut.slice(0, quoted)}${REDACTED}${cut.slice(told)}`;
+  return cut
     .replace(/(\w:\/\/)[^\s/'"]*@/g, `$1${REDACTED}@`)
-    .replace(/(\w:\/\/[^\s?'"]*)\?[^\s'"]*/g, `$1?${REDACTED}`)
-    .replace(/(?:\.\.\.)?".*"(?:\.\.\.)? is not valid JSON/s, `${REDACTED} is not valid JSON`);
+    .replace(/(\w:\/\/[^\s?'"]*)\?[^\s'"]*/g, `$1?${REDACTED}`);
 }
 
 /** What of an error is shown. Errors of HTTP clients carry their options, headers and responses: none of that. */

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
+import { jsonProblem } from './json-error.ts';
 import { messageOf, OrderlaneError } from './errors.ts';
 import { SETTINGS } from './option-table.ts';
 import { culprit, expected, expectedTyped, fits, format, parse, shown, type Value } from './setting.ts';
@@ -100,7 +101,7 @@ export function readConfigFile(path: string): ConfigFile {
   try {
     values = JSON.parse(text);
   } catch (error) {
-    throw new OrderlaneError('USAGE', `config file ${path} is not JSON: ${messageOf(error)}`, { cause: error });
+    throw new OrderlaneError('USAGE', `config file ${path} is ${jsonProblem(error, text.length)}`, { cause: error });
   }
   if (typeof values !== 'object' || values === null || Array.isArray(values)) {
     throw new OrderlaneError(

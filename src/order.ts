@@ -15,6 +15,13 @@ export interface Order {
   json<T = unknown>(): T;
 }
 
+const PLAIN_KEY = /^[\x21-\x24\x26-\x7e]+$/;
+
+/** An idempotency key as a header can carry it: percent-encoded when it has a `%`, or characters other than ASCII's visible ones. */
+export function headerKey(key: string): string {
+  return PLAIN_KEY.test(key) ? key : encodeURIComponent(key.toWellFormed());
+}
+
 /** What to do when an attempt may or may not have reached the merchant. */
 export type DuplicatesPolicy = 'idempotent' | 'confirm' | 'never';
 

@@ -1,6 +1,6 @@
 /** What one attempt, or the decision not to make one, came to. ARCHITECTURE.md has the table. */
 export type Outcome =
-  | { readonly kind: 'delivered'; readonly status?: number; readonly result?: string }
+  | { readonly kind: 'delivered'; readonly status?: number }
   | { readonly kind: 'rejected'; readonly reason: string; readonly status?: number }
   | { readonly kind: 'malformed'; readonly reason: string }
   | { readonly kind: 'not-sent'; readonly reason: string }
@@ -13,7 +13,15 @@ export type Outcome =
 export type OutcomeKind = Outcome['kind'];
 
 /** Why an order is in `<queue>.dead`. */
-export type DeadReason = 'rejected' | 'malformed' | 'expired' | 'handler-error' | 'max-attempts' | 'thread-crash';
+export type DeadReason =
+  | 'rejected'
+  | 'malformed'
+  | 'expired'
+  | 'handler-error'
+  | 'max-attempts'
+  | 'thread-crash'
+  /** It may have been sent, and there is no time for another attempt. */
+  | 'ambiguous';
 
 /** How a delivery ends; carried out by the source. Delays are rungs of the ladder. */
 export type Settlement =

@@ -53,8 +53,8 @@ export interface Report {
   readonly log?: readonly string[];
 }
 
-/** slot, generation, code, reason, status, retry after, result. The last four may be undefined. */
-export const OUTCOME_FIELDS = 7;
+/** slot, generation, code, reason, status, retry after. The last three may be undefined. */
+export const OUTCOME_FIELDS = 6;
 
 /** The states of a slot beside the outcomes. */
 export const FREE = 0;
@@ -86,7 +86,6 @@ export function outcomeOf(
   reason?: string,
   status?: number,
   retryAfterMs?: number,
-  result?: string,
 ): ThreadOutcome | undefined {
   const kind = KINDS[code - FIRST_OUTCOME];
   if (kind === undefined) return undefined;
@@ -94,7 +93,7 @@ export function outcomeOf(
   const withStatus = status === undefined ? {} : { status };
   switch (kind) {
     case 'delivered':
-      return { kind, ...withStatus, ...(result === undefined ? {} : { result }) };
+      return { kind, ...withStatus };
     case 'rejected':
       return { kind, reason: why, ...withStatus };
     case 'ambiguous':

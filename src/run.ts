@@ -18,6 +18,8 @@ export interface Ended {
   readonly unfinished: number;
   /** The time for shutting down was over before all calls were. */
   readonly timedOut: boolean;
+  /** A thread did not end: it is in a native call that blocks. The process can only be killed. */
+  readonly stuck: boolean;
   readonly stats: Stats;
   /** What ended the process, when it did not end as asked. */
   readonly error?: OrderlaneError;
@@ -34,7 +36,9 @@ export interface Running {
 }
 
 const TICK_MS = 250;
-const SWEEP_MS = 10_000;
+const SWEEP_MS = 5_000;
+/** How long threads may take to end. */
+const STOP_LIMIT_MS = 2_000;
 const EMPTY_CHECK_MS = 500;
 /** `--drain`: how long everything must have been empty. Messages on their way back from the ladder are in no count. */
 const EMPTY_FOR_MS = 3_000;
@@ -158,6 +162,13 @@ class Run implements Running {
     this.#every(SWEEP_MS, () => dispatcher.sweep());
     if (options.statsIntervalMs > 0) this.#every(options.statsIntervalMs, () => this.#logStats(dispatcher));
     if (options.drain) this.#endWhenEmpty(dispatcher);
+    if (options.concurrency > options.prefetch) {
+      const { concurrency, prefetch } = options;
+      this.#log.logger.warn(
+        { concurrency, prefetch },
+        'no more orders can be in flight than --prefetch allows in hand',
+      );
+    }
     this.#log.logger.info(
       {
         queue: options.queue,
@@ -219,6 +230,7 @@ class Run implements Running {
     for (const timer of this.#timers) clearTimeout(timer);
     this.#directory.stop();
     const dispatcher = this.#dispatcher as Dispatcher;
+    this.#shards.collect();
     const stats = dispatcher.snapshot();
     const sent = dispatcher.busy;
     const unfinished = stats.waiting + sent;
@@ -228,9 +240,14 @@ class Run implements Running {
         'these orders are unfinished and go back to the broker',
       );
     }
-    await this.#shards.stop();
+    // The source first: what it holds is free for others then, whatever a thread still does.
     await this.#source.stop();
-    this.#resolve({ unfinished, timedOut, stats, ...(this.#error === undefined ? {} : { error: this.#error }) });
+    const stuck = await Promise.race([
+      this.#shards.stop().then(() => false),
+      new Promise<true>((settle) => setTimeout(() => settle(true), STOP_LIMIT_MS)),
+    ]);
+    const failed = this.#error === undefined ? {} : { error: this.#error };
+    this.#resolve({ unfinished, timedOut, stuck, stats, ...failed });
   }
 
   #fail(error: OrderlaneError): void {
@@ -249,6 +266,7 @@ class Run implements Running {
       lost: (shard, loss) => dispatcher().threadLost(shard, loss),
       ready: (shard) => this.#dispatcher?.shardReady(shard),
       failed: (error) => this.#fail(error),
+      warn: (fields, message) => this.#log.logger.warn(fields, message),
       log: (lines) => {
         for (const line of lines) this.#log.write(line);
       },

@@ -27,9 +27,9 @@ export class SlotTable {
   /** Writes a state; returns false, and writes nothing, when the slot is another generation's by now. */
   mark(slot: number, generation: number, state: number): boolean {
     const at = HEADER + slot;
-    if (Atomics.load(this.#words, at) >> STATE_BITS !== generation) return false;
-    Atomics.store(this.#words, at, (generation << STATE_BITS) | state);
-    return true;
+    const before = Atomics.load(this.#words, at);
+    if (before >> STATE_BITS !== generation) return false;
+    return Atomics.compareExchange(this.#words, at, before, (generation << STATE_BITS) | state) === before;
   }
 
   state(slot: number): number {
@@ -53,8 +53,12 @@ export class SlotTable {
     return Atomics.load(this.#words, HEARTBEAT);
   }
 
-  /** Names the slot whose handler is on the stack, so that a thread lost in it names its cause. */
-  running(slot: number): void {
+  /**
+   * Names the slot whose handler is at work, so that a thread lost in it names its cause; NONE for nobody's. Names nobody
+   * when the slot is another generation's by now: its order is over, and a stray callback of it says nothing of the next.
+   */
+  running(slot: number, generation: number): void {
+    if (slot !== NONE && Atomics.load(this.#words, HEADER + slot) >> STATE_BITS !== generation) return;
     this.#words[RUNNING] = slot + 1; // shared memory starts as zeros: 0 is nobody
   }
 

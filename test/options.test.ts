@@ -266,7 +266,7 @@ test('a config file that cannot be used is named with what is wrong', (t) => {
   writeFileSync(path, '{"queue": }');
   assert.match(
     refusal(() => readConfigFile(path)),
-    /^config file .*c\.json is not JSON: /,
+    /^config file .*c\.json is not JSON/,
   );
   writeFileSync(path, '[]');
   assert.match(

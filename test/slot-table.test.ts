@@ -79,8 +79,18 @@ test('the heartbeat counts, and nobody is running until somebody is', () => {
   assert.equal(table.heartbeat(), 2);
   assert.equal(table.lastRunning(), NONE);
   for (const slot of [0, 1, NONE]) {
-    table.running(slot);
+    table.running(slot, 0);
     assert.equal(table.lastRunning(), slot);
     assert.deepEqual([table.state(0), table.state(1), table.heartbeat()], [0, 0, 2]);
   }
+});
+
+test('a stray callback of an order that is over does not name the next one in its slot', () => {
+  const table = new SlotTable(1);
+  const first = table.open(0, 1);
+  const second = table.open(0, 1);
+  table.running(0, first);
+  assert.equal(table.lastRunning(), NONE);
+  table.running(0, second);
+  assert.equal(table.lastRunning(), 0);
 });

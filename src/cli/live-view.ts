@@ -20,8 +20,8 @@ interface Reading {
 }
 
 /**
- * What a worker does, live: drawn over itself on a terminal, a line every few seconds elsewhere. Lines are cut to the
- * terminal's width, because a wrapped line cannot be drawn over.
+ * What a worker does, live: drawn over itself on a terminal, a line every few seconds elsewhere. What is drawn is cut to
+ * the terminal's size, because a wrapped line, or one that has scrolled away, cannot be drawn over.
  */
 export class LiveView {
   readonly #out: NodeJS.WriteStream;
@@ -53,8 +53,9 @@ export class LiveView {
       this.#out.write(`${plainLine(stats, rate, now - this.#begun)}\n`);
       return;
     }
-    const lines = this.#lines(stats, ills, rate, now - this.#startedAt);
-    const width = ((this.#out as Partial<WriteStream>).columns ?? 80) - 1;
+    const { columns = 80, rows = 24 } = this.#out as Partial<WriteStream>;
+    const width = columns - 1;
+    const lines = this.#lines(stats, ills, rate, now - this.#startedAt).slice(0, rows - 2);
     this.#erase();
     for (const { text, format } of lines) {
       const fitting = text.slice(0, width);
@@ -114,7 +115,8 @@ export class LiveView {
 
   #erase(): void {
     if (this.#drawn === 0) return;
-    this.#out.write(`\u001B[${this.#drawn}A\u001B[J`);
+    // The terminal may have written ^C where the cursor stood.
+    this.#out.write(`\r\u001B[${this.#drawn}A\u001B[J`);
     this.#drawn = 0;
   }
 

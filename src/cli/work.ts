@@ -116,6 +116,11 @@ export async function supervise(start: typeof Start, options: Options, log: Log)
     if (signals > 0) running.drain();
     const ended = await Promise.race([running.done, after(forced.promise)]);
     if (ended !== undefined) logger.info({ durationMs: Math.round(performance.now() - begun) }, summary(ended));
+    if (ended?.stuck === true) {
+      logger.error({}, 'a thread is in a native call that does not end; the process kills itself');
+      await log.flush();
+      process.kill(process.pid, 'SIGKILL'); // process.exit would wait for the thread
+    }
     if (ended?.error !== undefined) throw ended.error;
     if (signals > 1) return EXIT.fatal.code;
     return ended?.timedOut === true ? EXIT.drainTimedOut.code : EXIT.clean.code;

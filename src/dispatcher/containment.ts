@@ -3,17 +3,21 @@ import type { Entry } from './ledger.ts';
 
 const HOLD_MS = 1000;
 const HOLD_MAX_MS = 60_000;
+/** Two unnamed losses of a shard within this time are no chance. */
+const AGAIN_MS = 600_000;
 
 /**
  * Finds the order that threads are lost to, and keeps the others from paying for it. When the thread's last words name the
- * order it worked on, that one is blamed and the rest are exonerated. When nothing names it, every lane that was sending
- * becomes a suspect; suspects of a shard run one at a time until an order of theirs comes back, and one is blamed only
+ * order it worked on, that one is blamed and the rest are exonerated. When nothing names it, twice within ten minutes, every lane
+ * that was sending becomes a suspect; suspects of a shard run one at a time until an order of theirs comes back, and one is blamed only
  * when it was alone on its thread. A lane that was blamed is held for longer each time.
  */
 export class Containment {
   /** By shard: the suspect's order that is in flight. */
   readonly #alone: (Entry | undefined)[] = [];
   readonly #suspects = new Set<Lane<Entry>>();
+  /** By shard: when it was last lost without a name. */
+  readonly #unnamedAt: (number | undefined)[] = [];
 
   get suspects(): ReadonlySet<Lane<Entry>> {
     return this.#suspects;
@@ -52,7 +56,10 @@ export class Containment {
     const blamed = onStack ?? (sending.length === 1 && sending[0] === suspect ? suspect : undefined);
     this.#alone[shard] = undefined;
     if (blamed === undefined) {
-      for (const entry of sending) this.#suspect(entry.lane);
+      // Once may be chance, and the price is high: one order at a time for every merchant that was sending.
+      const again = now - (this.#unnamedAt[shard] ?? Number.NEGATIVE_INFINITY) < AGAIN_MS;
+      this.#unnamedAt[shard] = now;
+      if (again || suspect !== undefined) for (const entry of sending) this.#suspect(entry.lane);
       return undefined;
     }
     const { lane } = blamed;

@@ -48,6 +48,8 @@ const LANE_KEPT_MS = 60_000;
 /** Longer than the longest rung: its orders may be on the ladder. */
 const SUSPECT_KEPT_MS = 600_000;
 const SLOWEST = 8;
+/** How late the ladder may be, in a burst. */
+const RETURN_MS = 5_000;
 const RELEASE_DELAY_MS = 1000;
 
 /**
@@ -63,7 +65,7 @@ export class Dispatcher implements Sink {
   readonly #scheduler = new Scheduler<Entry>();
   readonly #containment = new Containment();
   readonly #settling = new Map<Delivery, Settling>();
-  /** Copies of ours that are on the ladder, and the deadline after which they are no more. */
+  /** Copies of ours that are on the ladder, and when each must have left it. */
   readonly #out = new Map<string, number>();
   /** Channels up to this epoch are gone. */
   #lostEpoch = 0;
@@ -163,7 +165,8 @@ export class Dispatcher implements Sink {
     if (settlement.kind === 'retry' || settlement.kind === 'defer') {
       // It may have come back already, when the first confirm was lost and it was published twice.
       const next = { identity: delivery.identity, hop: delivery.hop + 1 };
-      if (!this.#ledger.knows(next)) this.#out.set(keyOf(next), delivery.deadlineAt);
+      if (!this.#ledger.knows(next))
+        this.#out.set(keyOf(next), this.#parts.clock.now() + settlement.delayMs + RETURN_MS);
     }
     if (entry === undefined) this.#ledger.remember(key, delivery, ACK);
     else this.#end(entry, ACK);
@@ -255,8 +258,8 @@ export class Dispatcher implements Sink {
   /** To be called every few seconds: lets go of lanes that have had nothing to do for a while, and of lost copies. */
   sweep(): void {
     const now = this.#parts.clock.now();
-    // Another process on the same queue may have taken it off the ladder; after its deadline nobody sends it.
-    for (const [key, deadlineAt] of this.#out) if (now >= deadlineAt) this.#out.delete(key);
+    // Another process on the same queue may have taken it; if not, the queue's own count has it by now.
+    for (const [key, backAt] of this.#out) if (now >= backAt) this.#out.delete(key);
     for (const lane of this.#lanes.values()) {
       const keptMs = lane.suspect ? SUSPECT_KEPT_MS : LANE_KEPT_MS;
       if (!lane.isIdle || now - Math.max(lane.usedAt, lane.heldUntil) < keptMs) continue;
@@ -269,7 +272,9 @@ export class Dispatcher implements Sink {
   /** Takes the directory's new entries over. A merchant that is gone keeps its old one for the orders in hand. */
   directoryChanged(): void {
     for (const lane of this.#lanes.values()) {
-      lane.merchant = this.#parts.directory.find(lane.merchantId) ?? lane.merchant;
+      const merchant = this.#parts.directory.find(lane.merchantId);
+      lane.isGone = merchant === undefined;
+      lane.merchant = merchant ?? lane.merchant;
       if (lane.waiting > 0) this.#scheduler.offer(lane);
     }
     this.#pump(this.#parts.clock.now());
@@ -331,7 +336,8 @@ export class Dispatcher implements Sink {
       const entry = lane.shift() as Entry;
       this.#waiting--;
       if (now >= entry.delivery.deadlineAt) {
-        this.#settle(entry, { kind: 'expired', reason: 'its deadline passed before it could be sent' }, now);
+        const before = entry.possiblySent || entry.delivery.attempt > 1 ? '; an earlier attempt may have arrived' : '';
+        this.#settle(entry, { kind: 'expired', reason: `its deadline passed before it could be sent${before}` }, now);
         continue;
       }
       entry.state = 'in-flight';
@@ -458,7 +464,7 @@ export class Dispatcher implements Sink {
 
   #laneOf(merchantId: string): Lane<Entry> | undefined {
     const lane = this.#lanes.get(merchantId);
-    if (lane !== undefined) return lane;
+    if (lane !== undefined) return lane.isGone ? undefined : lane;
     const merchant = this.#parts.directory.find(merchantId);
     if (merchant === undefined) return undefined;
     const fresh = new Lane<Entry>(merchant, this.#parts.shards.shardOf(merchantId));

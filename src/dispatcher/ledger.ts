@@ -50,7 +50,8 @@ export class Ledger {
   /** The entry of the same copy, if it is in hand and really the same: publishers may reuse a message ID. */
   sameCopy(key: string, delivery: Delivery): Entry | undefined {
     const entry = this.#of(delivery).inHand.get(key);
-    return entry !== undefined && entry.delivery.body === delivery.body ? entry : undefined;
+    if (entry === undefined || entry.lane.merchantId !== delivery.merchantId) return undefined;
+    return entry.delivery.body === delivery.body ? entry : undefined;
   }
 
   /** False when another message with this identity is in hand; the entry then lives without joining. */
@@ -68,7 +69,7 @@ export class Ledger {
   }
 
   remember(key: string, delivery: Delivery, late: Late): void {
-    const print = fingerprint(delivery.body);
+    const print = fingerprint(delivery);
     this.#of(delivery).remember(key, late === ACK ? print : { fingerprint: print, late });
   }
 
@@ -92,7 +93,7 @@ export class Ledger {
     const settled = this.#of(delivery).settled(key);
     if (settled === undefined) return undefined;
     const [print, late] = typeof settled === 'number' ? [settled, ACK] : [settled.fingerprint, settled.late];
-    return print === fingerprint(delivery.body) ? late : undefined;
+    return print === fingerprint(delivery) ? late : undefined;
   }
 
   #of(delivery: Delivery): Copies {
@@ -127,6 +128,6 @@ export function keyOf(copy: { readonly identity: string; readonly hop: number })
 }
 
 /** Tells a reused message ID from a redelivery. Computed in native code, in a fraction of what else an order costs. */
-function fingerprint(body: string): number {
-  return crc32(body);
+function fingerprint({ body, merchantId }: Delivery): number {
+  return crc32(body, crc32(merchantId));
 }

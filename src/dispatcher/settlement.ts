@@ -54,16 +54,22 @@ function ambiguous(reason: string, atLeastMs: number, facts: Facts): Settlement 
       return park(`may have been sent: ${reason}`);
     case 'confirm':
       if (!facts.canConfirm) return park(`may have been sent, and no handler can confirm it: ${reason}`);
-      return retry(reason, atLeastMs, true, 'max-attempts', facts);
+      return timely(reason, retry(reason, atLeastMs, true, 'max-attempts', facts));
     case 'idempotent': {
       if (facts.keyLeftMs <= 0) return park(`may have been sent, and the merchant's key window is over: ${reason}`);
       const settlement = retry(reason, atLeastMs, facts.confirmFirst, 'max-attempts', facts);
-      if (settlement.kind !== 'retry') return settlement;
+      if (settlement.kind !== 'retry') return timely(reason, settlement);
       const sentAfterMs = settlement.notBefore === undefined ? settlement.delayMs : atLeastMs;
       if (sentAfterMs < facts.keyLeftMs) return settlement;
       return park(`may have been sent, and the merchant's key window would be over: ${reason}`);
     }
   }
+}
+
+/** `expired` says that an order was never sent, which is not true of one that may have been. */
+function timely(reason: string, settlement: Settlement): Settlement {
+  const late = settlement.kind === 'dead-letter' && settlement.reason === 'expired';
+  return late ? dead('ambiguous', `may have been sent, and no time for another attempt: ${reason}`) : settlement;
 }
 
 /** Exponential backoff with full jitter (Brooker, "Exponential Backoff And Jitter", 2015), rounded up to the ladder. */

@@ -65,7 +65,12 @@ export class ShardPool {
     return this.#shards.map((shard) => shard.stats());
   }
 
-  /** Safe before start and twice. */
+  /** Takes in all outcomes that threads have posted by now. */
+  collect(): void {
+    for (const shard of this.#shards) shard.collect();
+  }
+
+  /** Safe before start and twice. A thread in a native call that blocks does not end before that does. */
   async stop(): Promise<void> {
     clearInterval(this.#watchdog);
     await Promise.all(this.#shards.map((shard) => shard.stop()));

@@ -40,6 +40,7 @@ export interface ShardEvents {
   /** The handler cannot be loaded, or threads do not start. */
   failed(error: OrderlaneError): void;
   log(lines: readonly string[]): void;
+  warn(fields: object, message: string): void;
 }
 
 export interface ShardOptions {
@@ -53,11 +54,14 @@ export interface ShardOptions {
 type State =
   | { readonly kind: 'starting' }
   | { readonly kind: 'ready'; readonly worker: Worker; readonly port: MessagePort }
+  /** Its thread was told to end; a native call may keep it from doing so. */
+  | { readonly kind: 'ending'; readonly worker: Worker; readonly port: MessagePort }
   | { readonly kind: 'down' }
   | { readonly kind: 'stopped' };
 
 const BATCH = 64;
 const BOOT_LIMIT_MS = 20_000;
+const RESPAWN_LIMIT_MS = 10_000;
 const MEMORY_MB = 1024;
 /** What an HTTP call allocates is dead when it ends; the more room it has until then, the less of it is copied. */
 const YOUNG_MB = 192;
@@ -84,6 +88,8 @@ export class Shard {
   #handed = 0;
   readonly #freeSlots: number[] = [];
   readonly #known = new Map<string, unknown>();
+  #first: PromiseWithResolvers<Extract<Booted, { ok: true }>> | undefined;
+  #respawn: NodeJS.Timeout | undefined;
   #state: State = { kind: 'starting' };
   #pool: Piscina | undefined;
   #orders: (string | number)[] = [];
@@ -115,46 +121,69 @@ export class Shard {
     return this.#state.kind === 'ready';
   }
 
-  get inFlight(): number {
-    return this.#inFlight;
-  }
-
   /** Resolves when its first thread has loaded the handler; tells whether that can confirm. */
   start(): Promise<Extract<Booted, { ok: true }>> {
-    return new Promise((resolve, reject) => {
-      const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
-      this.#pool = new Piscina({
-        filename: new URL(`../shard/worker.${extension}`, import.meta.url).href,
-        minThreads: 1,
-        maxThreads: 1,
-        concurrentTasksPerWorker: BATCH,
-        atomics: 'disabled', // 'sync' stops an idle thread's timers and sockets
-        idleTimeout: Number.POSITIVE_INFINITY,
-        recordTiming: false,
-        resourceLimits: { maxOldGenerationSizeMb: MEMORY_MB, maxYoungGenerationSizeMb: YOUNG_MB },
-      });
-      // A crash is judged at the thread's exit; without a listener it would end the process.
-      this.#pool.on('error', (error: Error) => {
-        this.#why ??= messageOf(error);
-      });
-      this.#pool.on('workerCreate', () => {
-        this.#onThread().then(
-          (booted) => {
-            this.#failedBoots = 0;
-            resolve(booted);
-          },
-          (error: unknown) => {
-            if (this.#state.kind === 'stopped') return;
-            // A first thread that does not load is an error in the handler; later ones are tried again for a while.
-            if (this.#restarts > 0 && isThreadLoss(error) && ++this.#failedBoots < MAX_FAILED_BOOTS) return;
-            const failure =
-              error instanceof OrderlaneError ? error : new OrderlaneError('SHARD', messageOf(error), { cause: error });
-            reject(failure);
-            this.#events.failed(failure);
-          },
-        );
-      });
+    const first = Promise.withResolvers<Extract<Booted, { ok: true }>>();
+    this.#first = first;
+    this.#createPool();
+    return first.promise;
+  }
+
+  #createPool(): void {
+    const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
+    const pool = new Piscina({
+      filename: new URL(`../shard/worker.${extension}`, import.meta.url).href,
+      minThreads: 1,
+      maxThreads: 1,
+      concurrentTasksPerWorker: BATCH,
+      atomics: 'disabled', // 'sync' stops an idle thread's timers and sockets
+      idleTimeout: Number.POSITIVE_INFINITY,
+      recordTiming: false,
+      resourceLimits: { maxOldGenerationSizeMb: MEMORY_MB, maxYoungGenerationSizeMb: YOUNG_MB },
     });
+    this.#pool = pool;
+    // A crash is judged at the thread's exit; without a listener it would end the process.
+    pool.on('error', (error: Error) => {
+      this.#why ??= messageOf(error);
+    });
+    pool.on('workerCreate', () => {
+      clearTimeout(this.#respawn);
+      this.#onThread(pool).then(
+        (booted) => {
+          this.#failedBoots = 0;
+          this.#first?.resolve(booted);
+        },
+        (error: unknown) => this.#onFailedBoot(pool, error),
+      );
+    });
+    this.#expectThread(pool);
+  }
+
+  /** Piscina gives up on a pool whose thread ends before it is ready, and says nothing. */
+  #expectThread(pool: Piscina): void {
+    clearTimeout(this.#respawn);
+    this.#respawn = setTimeout(() => {
+      if (this.#state.kind !== 'stopped') this.#onFailedBoot(pool, new Error('no thread could be started'));
+    }, RESPAWN_LIMIT_MS);
+  }
+
+  /** A first thread that does not load is an error in the handler; later ones are tried again for a while. */
+  #onFailedBoot(pool: Piscina, error: unknown): void {
+    if (this.#state.kind === 'stopped' || pool !== this.#pool) return;
+    this.#recentLosses.push(performance.now());
+    if (this.#restarts > 0 && ++this.#failedBoots < MAX_FAILED_BOOTS) {
+      this.#events.warn(
+        { shard: this.#options.index, reason: messageOf(error) },
+        'a thread could not be started; trying again',
+      );
+      void pool.destroy();
+      this.#createPool();
+      return;
+    }
+    const known = error instanceof OrderlaneError && this.#restarts === 0;
+    const failure = known ? error : new OrderlaneError('SHARD', messageOf(error), { cause: error });
+    this.#first?.reject(failure);
+    this.#events.failed(failure);
   }
 
   /** Hands an order to the thread, with the others that gather. */
@@ -211,6 +240,11 @@ export class Shard {
     if (now - this.#beatAt < this.#options.threadTimeoutMs || this.#inFlight === 0) return;
     this.#beatAt = now;
     this.#why = `its event loop stood still for ${this.#options.threadTimeoutMs} ms`;
+    this.#endThread(state);
+  }
+
+  #endThread(state: Extract<State, { kind: 'ready' }>): void {
+    this.#state = { ...state, kind: 'ending' };
     void state.worker.terminate();
   }
 
@@ -220,18 +254,39 @@ export class Shard {
     if (state.kind === 'ready') {
       const current = state.worker.performance.eventLoopUtilization();
       const previous = this.#utilization;
-      utilization = state.worker.performance.eventLoopUtilization(current, previous).utilization;
+      utilization =
+        previous === undefined
+          ? current.utilization
+          : state.worker.performance.eventLoopUtilization(current, previous).utilization;
       this.#utilization = current;
     }
-    return { inFlight: this.#inFlight, state: state.kind, restarts: this.#restarts, utilization };
+    return {
+      inFlight: this.#inFlight,
+      state: state.kind === 'ending' ? 'down' : state.kind,
+      restarts: this.#restarts,
+      utilization,
+    };
   }
 
   /** Ends the thread, whatever it is doing. Safe before start and twice. */
   async stop(): Promise<void> {
     const state = this.#state;
+    clearTimeout(this.#respawn);
     this.#state = { kind: 'stopped' };
-    if (state.kind === 'ready') state.port.close();
+    if (state.kind === 'ready' || state.kind === 'ending') state.port.close();
     await this.#pool?.destroy();
+  }
+
+  /** Takes in what the thread has posted and the event loop has not come to yet. */
+  collect(): void {
+    const state = this.#state;
+    if (state.kind === 'ready' || state.kind === 'ending') this.#drainPort(state.port);
+  }
+
+  #drainPort(port: MessagePort): void {
+    for (let posted = receiveMessageOnPort(port); posted !== undefined; posted = receiveMessageOnPort(port)) {
+      this.#onReport(posted.message as Report);
+    }
   }
 
   #flush(): void {
@@ -247,13 +302,13 @@ export class Shard {
     this.#merchants = [];
     this.#forget = [];
     pool.run(batch).catch((error: unknown) => {
-      // The thread is lost, which its exit will tell, or the batch could not be taken in, which must not pass unseen.
-      if (this.#state.kind === 'ready') this.#why ??= messageOf(error);
+      // The thread is lost, which its exit will tell; or it did not take the batch in, and nobody knows what it did with it.
+      this.#why ??= messageOf(error);
+      if (this.#state.kind === 'ready' && this.#pool === pool) this.#endThread(this.#state);
     });
   }
 
-  async #onThread(): Promise<Extract<Booted, { ok: true }>> {
-    const pool = this.#pool as Piscina;
+  async #onThread(pool: Piscina): Promise<Extract<Booted, { ok: true }>> {
     const worker = pool.threads[0] as Worker;
     const { port1, port2 } = new MessageChannel();
     const exited = new Promise<void>((resolve) => {
@@ -284,6 +339,7 @@ export class Shard {
     this.#lastBeat = this.#table.heartbeat();
     this.#beatAt = performance.now();
     this.#state = { kind: 'ready', worker, port: port1 };
+    if (boot.allowHosts !== this.#allowHosts) this.allow(this.#allowHosts); // it changed while the handler was loaded
     this.#events.ready(this.#options.index);
     return booted;
   }
@@ -302,7 +358,7 @@ export class Shard {
           const limit = `the handler was not loaded within ${BOOT_LIMIT_MS / 1000} s`;
           timer = setTimeout(() => {
             reject(new OrderlaneError('SHARD', limit));
-            void worker.terminate(); // Piscina starts another
+            void worker.terminate();
           }, BOOT_LIMIT_MS);
         }),
       ]);
@@ -335,7 +391,6 @@ export class Shard {
         outcomes[i + 3] as string | undefined,
         outcomes[i + 4] as number | undefined,
         outcomes[i + 5] as number | undefined,
-        outcomes[i + 6] as string | undefined,
       );
       this.#events.outcome(entry, outcome as ThreadOutcome);
     }
@@ -356,14 +411,14 @@ export class Shard {
       port.close();
       return;
     }
-    if (state.kind === 'ready' && state.worker === worker) this.#state = { kind: 'down' };
-    for (let posted = receiveMessageOnPort(port); posted !== undefined; posted = receiveMessageOnPort(port)) {
-      this.#onReport(posted.message as Report);
-    }
+    const held = (state.kind === 'ready' || state.kind === 'ending') && state.worker === worker;
+    if (held) this.#state = { kind: 'down' };
+    this.#drainPort(port);
     port.close();
     this.#recentLosses.push(performance.now());
-    if (state.kind !== 'ready') return; // it died while it loaded the handler, with nothing in its hands
+    if (!held) return; // it died while it loaded the handler, with nothing in its hands
     this.#restarts++;
+    if (this.#pool !== undefined) this.#expectThread(this.#pool);
     this.#orders = [];
     this.#merchants = [];
     this.#forget = [];
@@ -373,7 +428,7 @@ export class Shard {
   #judge(why: string): void {
     const running = this.#table.lastRunning();
     const onStack = running === NONE ? undefined : this.#entries[running];
-    this.#table.running(NONE);
+    this.#table.running(NONE, 0);
     const handed: Entry[] = [];
     const sending: Entry[] = [];
     const slots = [...this.#entries.keys()].filter((slot) => this.#entries[slot] !== undefined);
@@ -389,8 +444,4 @@ export class Shard {
     this.#events.lost(this.#options.index, { why, onStack, handed, sending });
     this.#events.turn();
   }
-}
-
-function isThreadLoss(error: unknown): boolean {
-  return !(error instanceof OrderlaneError) || error.code === 'SHARD';
 }

@@ -25,6 +25,7 @@ export class Tally {
     'handler-error': 0,
     'max-attempts': 0,
     'thread-crash': 0,
+    ambiguous: 0,
   };
 
   count(outcome: Outcome, settlement: Settlement): void {

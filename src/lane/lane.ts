@@ -21,6 +21,8 @@ export class Lane<T extends Waiting> {
   waiting = 0;
   /** Smoothed latency of answered calls, in milliseconds; 0 before the first. Time-outs never enter. */
   latencyMs = 0;
+  /** The directory does not have the merchant any more: what is in hand is finished, more is refused. */
+  isGone = false;
   /** In the scheduler's ring. */
   inRing = false;
   /** Turns that it may still take before it goes to the ring's end. */

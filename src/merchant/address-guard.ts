@@ -73,7 +73,10 @@ export function isLocalhost(name: string): boolean {
 export function isPublicAddress(address: string): boolean {
   const zone = address.indexOf('%');
   const bare = zone === -1 ? address : address.slice(0, zone);
-  return isIP(bare) !== 0 && !NOT_PUBLIC.check(bare, isIPv4(bare) ? 'ipv4' : 'ipv6');
+  if (isIP(bare) === 0) return false;
+  if (isIPv4(bare)) return !NOT_PUBLIC.check(bare, 'ipv4');
+  if (MAPPED.check(bare, 'ipv6')) return !NOT_PUBLIC.check(bare, 'ipv6');
+  return NAT64.check(bare, 'ipv6') ? !NOT_PUBLIC_NAT64.check(bare, 'ipv6') : !NOT_PUBLIC_6.check(bare, 'ipv6');
 }
 
 // IANA's special-purpose registries. BlockList applies IPv4 rules to IPv4-mapped IPv6 by itself; addresses behind the
@@ -95,7 +98,10 @@ const NOT_PUBLIC_V4: readonly (readonly [string, number])[] = [
   ['224.0.0.0', 3],
 ];
 const NOT_PUBLIC_V6: readonly (readonly [string, number])[] = [
-  ['::', 127],
+  // Public are 2000::/3 and IPv4 behind NAT64; the rest is unallocated, local, or IPv4 in disguise.
+  ['::', 3],
+  ['4000::', 2],
+  ['8000::', 1],
   ['64:ff9b:1::', 48],
   ['100::', 64],
   ['2001::', 23],
@@ -109,11 +115,20 @@ const NOT_PUBLIC_V6: readonly (readonly [string, number])[] = [
   ['ff00::', 8],
 ];
 const NOT_PUBLIC = new BlockList();
+/** IPv4 behind a translator, 64:ff9b::/96, is judged by its IPv4 address. */
+const NAT64 = new BlockList();
+NAT64.addSubnet('64:ff9b::', 96, 'ipv6');
+/** IPv4-mapped IPv6, to which BlockList applies the rules for IPv4. */
+const MAPPED = new BlockList();
+MAPPED.addSubnet('::ffff:0:0', 96, 'ipv6');
+const NOT_PUBLIC_NAT64 = new BlockList();
 for (const [net, prefix] of NOT_PUBLIC_V4) {
   NOT_PUBLIC.addSubnet(net, prefix, 'ipv4');
-  NOT_PUBLIC.addSubnet(`64:ff9b::${net}`, 96 + prefix, 'ipv6');
+  NOT_PUBLIC_NAT64.addSubnet(`64:ff9b::${net}`, 96 + prefix, 'ipv6');
 }
-for (const [net, prefix] of NOT_PUBLIC_V6) NOT_PUBLIC.addSubnet(net, prefix, 'ipv6');
+// A list of its own: BlockList would take an IPv4 address for its mapped form, which lies in ::/3.
+const NOT_PUBLIC_6 = new BlockList();
+for (const [net, prefix] of NOT_PUBLIC_V6) NOT_PUBLIC_6.addSubnet(net, prefix, 'ipv6');
 
 function plainHost(host: string): string {
   const open = host.startsWith('[') && host.endsWith(']') ? host.slice(1, -1) : host;

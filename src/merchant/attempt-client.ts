@@ -11,7 +11,7 @@ import {
 } from 'got';
 import { messageOf } from '../errors.ts';
 import type { DeliveryError } from '../handler.ts';
-import type { Merchant, Order } from '../order.ts';
+import { headerKey, type Merchant, type Order } from '../order.ts';
 import { brief } from '../outcome.ts';
 import type { ThreadOutcome } from '../protocol.ts';
 import { AnswerTooLarge, outcomeOfAnswer, outcomeOfError } from './classify.ts';
@@ -78,7 +78,7 @@ export class AttemptClient {
       prefixUrl: this.#base === undefined ? '' : `${this.#base.origin}${this.#base.pathname}`,
       headers: {
         ...this.#merchant.headers,
-        'idempotency-key': name === undefined ? identity : `${identity}:${name}`,
+        'idempotency-key': headerKey(name === undefined ? identity : `${identity}:${name}`),
         'orderlane-attempt': String(attempt),
       },
       handlers: [this.#onCall],

@@ -1,3 +1,4 @@
+import { jsonProblem } from '../json-error.ts';
 import { validateHeaderName, validateHeaderValue } from 'node:http';
 import { isAbsolute, resolve } from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
@@ -55,7 +56,7 @@ export async function readDirectoryFile(text: string, folder: string, problems: 
   try {
     root = JSON.parse(text);
   } catch (error) {
-    problems.add([], `expected JSON: ${(error as SyntaxError).message}`);
+    problems.add([], `expected JSON, received text that is ${jsonProblem(error, text.length)}`);
     return { allowHosts: [], defaults: {}, merchants };
   }
   if (!isObject(root)) {

@@ -2,7 +2,7 @@ import type { ClientRequest } from 'node:http';
 import type { Socket } from 'node:net';
 import { RequestError } from 'got';
 import { messageOf } from '../errors.ts';
-import type { Merchant, Order } from '../order.ts';
+import { headerKey, type Merchant, type Order } from '../order.ts';
 import { brief } from '../outcome.ts';
 import type { ThreadOutcome } from '../protocol.ts';
 import { outcomeOfAnswer, outcomeOfError } from './classify.ts';
@@ -29,7 +29,7 @@ export async function forward(
         body: order.body,
         headers: {
           ...merchant.headers,
-          'idempotency-key': order.identity,
+          'idempotency-key': headerKey(order.identity),
           'orderlane-attempt': String(order.attempt),
         },
         timeout: { request: timeoutMs },

@@ -11,20 +11,24 @@ import { brief } from '../outcome.ts';
 import { type Batch, ORDER_FIELDS, outcomeCode, SENDING, type ThreadOutcome } from '../protocol.ts';
 import { NONE, type SlotTable } from '../slot-table.ts';
 
+/** An order's place in the slot table, for as long as the slot has this generation. */
+export interface Place {
+  readonly slot: number;
+  readonly generation: number;
+}
+
 export interface RunnerParts {
   /** Absent for the built-in forwarder. */
   readonly handler: Handler | undefined;
   readonly http: HttpClient;
   readonly table: SlotTable;
-  /** The slot of the order that a piece of a handler works for, across its awaits. */
-  readonly current: AsyncLocalStorage<number>;
+  /** Whose order a piece of a handler works for, across its awaits. */
+  readonly current: AsyncLocalStorage<Place>;
   readonly logger: HandlerLog & { child(bindings: object): HandlerLog };
   /** The values of one outcome; see OUTCOME_FIELDS. */
   report(...outcome: unknown[]): void;
 }
 
-/** Most of what `deliver` returned that is kept, in characters of JSON. */
-const MAX_RESULT = 4096;
 const ABORT_GRACE_MS = 100;
 
 /** Runs the orders of a shard on its thread. Holds no state of theirs beyond the call. */
@@ -37,8 +41,9 @@ export class Runner {
   }
 
   accept(batch: Batch): void {
-    for (const merchant of batch.merchants ?? []) this.#merchants.set(merchant.id, merchant);
+    // In this order: a merchant that was idle may be forgotten and come back in one batch.
     for (const merchantId of batch.forget ?? []) this.#merchants.delete(merchantId);
+    for (const merchant of batch.merchants ?? []) this.#merchants.set(merchant.id, merchant);
     const { orders } = batch;
     const { table } = this.#parts;
     for (let i = 0; i < orders.length; i += ORDER_FIELDS) {
@@ -52,9 +57,9 @@ export class Runner {
         orders[i + 8] as number,
         orders[i + 9] as string,
       );
-      table.running(slot);
+      table.running(slot, generation);
       this.#start(slot, generation, order, orders[i + 6] === 1, orders[i + 7] as number);
-      table.running(NONE);
+      table.running(NONE, 0);
     }
   }
 
@@ -82,19 +87,14 @@ export class Runner {
     // A handler may bring a client of its own: from here on it may have sent something.
     sending();
     const attempt = new Attempt(this.#parts, order, merchant, timeoutMs);
-    void this.#parts.current.run(slot, () => attempt.run(handler, confirmFirst)).then(end);
+    void this.#parts.current.run({ slot, generation }, () => attempt.run(handler, confirmFirst)).then(end);
   }
 
   #end(slot: number, generation: number, outcome: ThreadOutcome): void {
     const code = outcomeCode(outcome);
     if (!this.#parts.table.mark(slot, generation, code)) return;
-    const { reason, status, retryAfterMs, result } = outcome as {
-      reason?: string;
-      status?: number;
-      retryAfterMs?: number;
-      result?: string;
-    };
-    this.#parts.report(slot, generation, code, reason, status, retryAfterMs, result);
+    const { reason, status, retryAfterMs } = outcome as { reason?: string; status?: number; retryAfterMs?: number };
+    this.#parts.report(slot, generation, code, reason, status, retryAfterMs);
   }
 }
 
@@ -197,10 +197,13 @@ class Attempt implements Context {
         resolve({ kind: 'ambiguous', reason: `the handler did not end within ${Math.round(this.#timeoutMs)} ms` });
       };
       let timer = setTimeout(() => {
-        // A call that ends by this abort knows whether its bytes left: it may say so before it is judged as late.
-        this.#abort?.abort(new Error('the time for this attempt is over'));
-        if (this.#abort === undefined) late();
-        else timer = setTimeout(late, ABORT_GRACE_MS);
+        // A call that ends by this abort knows whether its bytes left: it may say so before it is judged as late. Whoever
+        // asks for the signal after this finds it aborted.
+        const asked = this.#abort !== undefined;
+        this.#abort ??= new AbortController();
+        this.#abort.abort(new Error('the time for this attempt is over'));
+        if (asked) timer = setTimeout(late, ABORT_GRACE_MS);
+        else late();
       }, this.#timeoutMs);
       void this.#deliver(handler, confirmFirst).then((outcome) => {
         clearTimeout(timer);
@@ -225,7 +228,7 @@ class Attempt implements Context {
     if (confirmFirst && handler.confirm !== undefined) {
       try {
         const found: unknown = await handler.confirm(this.#order, this);
-        if (found === 'there') return { kind: 'delivered', result: '"confirmed"' };
+        if (found === 'there') return { kind: 'delivered' };
         if (found !== 'not-there') {
           return {
             kind: 'ambiguous',
@@ -238,21 +241,10 @@ class Attempt implements Context {
       }
     }
     try {
-      const result = await handler.deliver(this.#order, this);
-      return { kind: 'delivered', ...resultOf(result) };
+      await handler.deliver(this.#order, this);
+      return { kind: 'delivered' };
     } catch (error) {
       return error instanceof NotJson ? { kind: 'malformed', reason: error.message } : this.#client().outcomeOf(error);
     }
-  }
-}
-
-/** What `deliver` returned, as far as it is JSON and short; it never decides the outcome. */
-function resultOf(value: unknown): { result?: string } {
-  if (value === undefined) return {};
-  try {
-    const json = JSON.stringify(value) as string | undefined;
-    return json === undefined ? {} : { result: brief(json, MAX_RESULT) };
-  } catch {
-    return {};
   }
 }

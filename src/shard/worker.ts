@@ -4,10 +4,10 @@ import { messageOf } from '../errors.ts';
 import { createThreadLogger } from '../log.ts';
 import { HttpClient } from '../merchant/http-client.ts';
 import { Pace } from '../pace.ts';
-import type { Boot, Booted, Report, Task } from '../protocol.ts';
+import { type Boot, type Booted, OUTCOME_FIELDS, type Report, type Task } from '../protocol.ts';
 import { SlotTable } from '../slot-table.ts';
 import { loadHandler } from './load-handler.ts';
-import { Runner } from './run-handler.ts';
+import { type Place, Runner } from './run-handler.ts';
 
 /** A shard's thread: Piscina calls the default export with each task. The first is the boot, all others are batches. */
 
@@ -36,7 +36,7 @@ async function boot(message: Boot): Promise<Booted> {
       write: (line) => outbox.log(line),
     });
     http = new HttpClient({ connectTimeoutMs: message.connectTimeoutMs, allowHosts: message.allowHosts });
-    const current = new AsyncLocalStorage<number>();
+    const current = new AsyncLocalStorage<Place>();
     if (handler !== undefined) nameTheCause(table, current);
     runner = new Runner({ handler, http, table, current, logger, report: (...outcome) => outbox.outcome(...outcome) });
     // The watchdog reads it from the main thread: a loop that stands still does not beat.
@@ -47,13 +47,13 @@ async function boot(message: Boot): Promise<Booted> {
   }
 }
 
-const FULL = 64 * 7;
+const FULL = 64 * OUTCOME_FIELDS;
 
 /** The thread's last words: whose code threw, rejected unheard, or ended it. A loop or a lack of memory leaves none. */
-function nameTheCause(table: SlotTable, current: AsyncLocalStorage<number>): void {
+function nameTheCause(table: SlotTable, current: AsyncLocalStorage<Place>): void {
   const name = (): void => {
-    const slot = current.getStore();
-    if (slot !== undefined) table.running(slot);
+    const place = current.getStore();
+    if (place !== undefined) table.running(place.slot, place.generation);
   };
   process.on('uncaughtExceptionMonitor', name);
   process.on('exit', name);

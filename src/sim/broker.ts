@@ -269,6 +269,8 @@ function environment(
     RABBITMQ_ENABLED_PLUGINS_FILE: join(dir, 'enabled_plugins'),
     RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS: `${erlang} +S ${schedulers}:${schedulers} +sbwt none`,
     RABBITMQ_CTL_ERL_ARGS: erlang,
+    // No erl_crash.dump in whatever folder we were started in.
+    ERL_CRASH_DUMP_SECONDS: '0',
     // rabbitmqctl's own listening port: whichever is free.
     RABBITMQ_CTL_DIST_PORT_MIN: '0',
     RABBITMQ_CTL_DIST_PORT_MAX: '0',

@@ -34,7 +34,15 @@ const STATS: Stats = {
   },
   retried: 1,
   deferred: 0,
-  deadLettered: { rejected: 2, malformed: 0, expired: 1, 'handler-error': 0, 'max-attempts': 0, 'thread-crash': 0 },
+  deadLettered: {
+    rejected: 2,
+    malformed: 0,
+    expired: 1,
+    'handler-error': 0,
+    'max-attempts': 0,
+    'thread-crash': 0,
+    ambiguous: 0,
+  },
   parked: 0,
   joined: 0,
   inFlight: 3,
@@ -69,7 +77,7 @@ class FakeRun implements Running {
   }
 
   end(ended: Partial<Ended> = {}): void {
-    this.#ended.resolve({ unfinished: 0, timedOut: false, stats: STATS, ...ended });
+    this.#ended.resolve({ unfinished: 0, timedOut: false, stuck: false, stats: STATS, ...ended });
   }
 
   on(what: 'drain' | 'stop', then: () => void): this {
@@ -153,8 +161,11 @@ test('what ended a run is thrown after the summary', async () => {
 
 test('the summary leaves out what did not happen', () => {
   const stats = { ...STATS, retried: 0, deadLettered: { ...STATS.deadLettered, rejected: 0, expired: 0 } };
-  assert.equal(summary({ stats, unfinished: 0, timedOut: false }), 'ended: 12 received, 8 delivered');
-  assert.equal(summary({ stats, unfinished: 2, timedOut: false }), 'ended: 12 received, 8 delivered, 2 unfinished');
+  assert.equal(summary({ stats, unfinished: 0, timedOut: false, stuck: false }), 'ended: 12 received, 8 delivered');
+  assert.equal(
+    summary({ stats, unfinished: 2, timedOut: false, stuck: false }),
+    'ended: 12 received, 8 delivered, 2 unfinished',
+  );
 });
 
 test('help has every setting with its default, fits 100 columns and gives no type a person must decode', async () => {

@@ -25,8 +25,26 @@ function nextOf(entry: Entry): Entry {
   return { ...entryOf(entry.lane.merchantId), lane: entry.lane };
 }
 
-test('a loss that nobody is known to have caused makes everybody who was sending a suspect, and blames nobody', () => {
+/** One that has seen a shard lost without a name: the next is no chance. */
+function lostOnce(): Containment {
   const containment = new Containment();
+  for (const shard of [0, 1]) containment.lost(shard, undefined, [], 0);
+  return containment;
+}
+
+test('one loss that nobody is known to have caused makes nobody a suspect, a second within ten minutes does', () => {
+  const containment = new Containment();
+  const a = entryOf('a');
+  containment.lost(0, undefined, [a], 0);
+  assert.equal(a.lane.suspect, false);
+  containment.lost(0, undefined, [a], 600_000);
+  assert.equal(a.lane.suspect, false);
+  containment.lost(0, undefined, [a], 1_199_999);
+  assert.equal(a.lane.suspect, true);
+});
+
+test('a loss that nobody is known to have caused makes everybody who was sending a suspect, and blames nobody', () => {
+  const containment = lostOnce();
   const [a, b, c] = [entryOf('a'), entryOf('b'), entryOf('c')];
   assert.equal(containment.lost(0, undefined, [a, b], 0), undefined);
   assert.deepEqual([...containment.suspects], [a.lane, b.lane]);
@@ -38,7 +56,7 @@ test('a loss that nobody is known to have caused makes everybody who was sending
 });
 
 test('suspects of a shard run one at a time, those of another shard and the innocent beside them', () => {
-  const containment = new Containment();
+  const containment = lostOnce();
   const [a, b, innocent, elsewhere] = [entryOf('a'), entryOf('b'), entryOf('c'), entryOf('d', 1)];
   containment.lost(0, undefined, [a, b], 0);
   containment.lost(1, undefined, [elsewhere], 0);
@@ -50,7 +68,7 @@ test('suspects of a shard run one at a time, those of another shard and the inno
 });
 
 test('a suspect whose attempt comes back is none any more, and the next one may start', () => {
-  const containment = new Containment();
+  const containment = lostOnce();
   const [a, b] = [entryOf('a'), entryOf('b')];
   containment.lost(0, undefined, [a, b], 0);
   containment.started(a);
@@ -62,14 +80,14 @@ test('a suspect whose attempt comes back is none any more, and the next one may 
 });
 
 test('the order on the stack is blamed, and the others of its thread are not suspected', () => {
-  const containment = new Containment();
+  const containment = lostOnce();
   const [a, b] = [entryOf('a'), entryOf('b')];
   assert.equal(containment.lost(0, a, [a, b], 0), a);
   assert.deepEqual([...containment.suspects], [a.lane]);
 });
 
 test('with nobody on the stack, a suspect is blamed only when it was alone on its thread', () => {
-  const containment = new Containment();
+  const containment = lostOnce();
   const [a, b, c] = [entryOf('a'), entryOf('b'), entryOf('c')];
   containment.lost(0, undefined, [a, b], 0);
   containment.started(a);
@@ -81,7 +99,7 @@ test('with nobody on the stack, a suspect is blamed only when it was alone on it
 });
 
 test('a lane that was blamed is held for a second, then two, and no longer than a minute', () => {
-  const containment = new Containment();
+  const containment = lostOnce();
   const a = entryOf('a');
   let now = 5000;
   for (const heldMs of [1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000]) {
@@ -98,7 +116,7 @@ test('a lane that was blamed is held for a second, then two, and no longer than 
 });
 
 test('a lane that is forgotten is no suspect', () => {
-  const containment = new Containment();
+  const containment = lostOnce();
   const a = entryOf('a');
   containment.lost(0, undefined, [a], 0);
   containment.forget(a.lane);

@@ -139,7 +139,7 @@ test('a settlement rests on the attempt, the deadline, the key window, the merch
     'k1 park',
     'c1 retry 2 confirm',
     'a4 dead max-attempts',
-    'a5 dead expired',
+    'a5 dead ambiguous',
     'a6 retry 3 confirm',
     'a2 retry 2',
   ]);

@@ -74,7 +74,7 @@ function expected(kind: OutcomeKind, facts: Facts): string {
   if (ambiguous && duplicates === 'idempotent' && facts.keyLeftMs <= 0) return 'park';
   if (facts.crashes >= facts.maxCrashes) return 'dead thread-crash';
   if (attempt >= facts.maxAttempts) return kind === 'failed' ? 'dead handler-error' : 'dead max-attempts';
-  if (!inTime) return 'dead expired';
+  if (!inTime) return ambiguous ? 'dead ambiguous' : 'dead expired';
   return `retry ${attempt + 1}${facts.confirmFirst || (ambiguous && duplicates === 'confirm') ? ' confirm' : ''}`;
 }
 

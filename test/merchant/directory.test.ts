@@ -138,7 +138,7 @@ test('credentials come from a variable or a file, which is read once', async (t)
 test('each problem names its place, what was expected and what came', async (t) => {
   const entry = (fields: object) => ({ merchants: { 'm-1': { url: 'https://pos.example/', ...fields } } });
   const cases: [unknown, RegExp][] = [
-    ['{"merchants": ', /expected JSON: /],
+    ['{"merchants": ', /expected JSON, received text that is not JSON/],
     [[], /expected an object with allowHosts, defaults, merchants, received a list/],
     [{}, /merchants: expected an object with an entry for each merchant ID, received nothing/],
     [{ merchant: {}, merchants: {} }, /merchant: unknown field: did you mean "merchants"\?/],

@@ -18,7 +18,7 @@ const scripts = new Map<string, Respond>();
 const target = await Target.start({ after }, (call, nth) => scripts.get(call.merchant)?.(call, nth) ?? { status: 200 });
 
 const merchants = join(scratch, 'merchants.json');
-const ids = ['no', 'flaky', 'busy', 'overloaded', 'silent', 'reset', 'late', 'moved', 'cut', 'ok'];
+const ids = ['no', 'flaky', 'busy', 'overloaded', 'silent', 'reset', 'late', 'moved', 'hasty', 'unnamed'];
 writeFileSync(
   merchants,
   JSON.stringify({
@@ -133,6 +133,34 @@ describe('an order', { concurrency: true }, () => {
     assert.equal(target.callsOf('late').length, 0);
   });
 
+  test('is given no longer than its deadline, and not sent after it', async () => {
+    scripts.set('hasty', () => 'silent');
+    await put(broker, queue, order('hasty', { deadline: Date.now() + 700 }));
+    const { reason, detail } = told(await dead.message('hasty'));
+    assert.equal(reason, 'ambiguous');
+    const [, ms] =
+      /^may have been sent, and no time for another attempt: no complete answer within (\d+) ms$/.exec(detail) ?? [];
+    assert.ok(Number(ms) <= 700, detail);
+    assert.equal(target.callsOf('hasty').length, 1);
+  });
+
+  test('without a message ID keeps the key that it was given first, and shares it with no other message', async () => {
+    scripts.set('unnamed', (_call, nth) => ({ status: nth === 1 ? 500 : 200 }));
+    const messages = ['placed', 'changed', 'cancelled'].map((status) => ({
+      body: { id: 'o-unnamed', merchant_id: 'unnamed', status },
+    }));
+    await put(broker, queue, ...messages);
+    const calls = () => target.received.filter(({ merchant }) => merchant === 'unnamed');
+    await target.until('six calls', () => calls().length === 6);
+    const keys = Map.groupBy(calls(), ({ key }) => key);
+    assert.equal(keys.size, 3);
+    for (const [key, [first, second, ...more]] of keys) {
+      assert.match(key, /^o-unnamed:[0-9a-f]{32}$/);
+      assert.deepEqual([first?.attempt, second?.attempt, more.length], [1, 2, 0]);
+      assert.ok(first?.body.equals(second?.body as Buffer));
+    }
+  });
+
   test('that is answered with a redirect is rejected, and the redirect not followed', async () => {
     scripts.set('moved', () => ({ status: 307, headers: { location: `${target.url}/elsewhere/orders` } }));
     await put(broker, queue, order('moved'));
@@ -177,22 +205,22 @@ describe('an order', { concurrency: true }, () => {
   });
 });
 
-describe('with a handler that can confirm, an order that may have arrived', { concurrency: true }, async () => {
-  const own = broker.queueName();
-  const handler = fileURLToPath(new URL('handlers/confirming.ts', import.meta.url));
-  const directory = join(scratch, 'confirming.json');
-  const asked = ['there', 'not-there', 'unsure'];
-  writeFileSync(
-    directory,
-    JSON.stringify({
-      allowHosts: ['127.0.0.1'],
-      defaults: { url: target.urlTemplate, duplicates: 'confirm' },
-      merchants: Object.fromEntries(asked.map((id) => [id, {}])),
-    }),
-  );
-  const options = { broker: [broker.url], queue: own, merchants: directory, handler, ...attempts };
-  const confirming = await startWorker({ after }, options);
+const own = broker.queueName();
+const handler = fileURLToPath(new URL('handlers/confirming.ts', import.meta.url));
+const directory = join(scratch, 'confirming.json');
+const asked = ['there', 'not-there', 'unsure'];
+writeFileSync(
+  directory,
+  JSON.stringify({
+    allowHosts: ['127.0.0.1'],
+    defaults: { url: target.urlTemplate, duplicates: 'confirm' },
+    merchants: Object.fromEntries(asked.map((id) => [id, {}])),
+  }),
+);
+const options = { broker: [broker.url], queue: own, merchants: directory, handler, ...attempts };
+const confirming = await startWorker({ after }, options);
 
+describe('with a handler that can confirm, an order that may have arrived', { concurrency: true }, () => {
   test('is not sent again when the merchant has it', async () => {
     scripts.set('there', ({ path }) => (path === '/there/orders/confirm' ? { status: 200 } : 'silent'));
     await put(broker, own, order('there'));

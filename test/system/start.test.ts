@@ -50,7 +50,7 @@ describe('work says why it does not start, and exits', { concurrency: 3 }, () =>
   });
 
   test('1 when there is no such virtual host', async () => {
-    const { code, err } = await work(...url, '-b', `${broker.url}/elsewhere`);
+    const { code, err } = await work(...url, '-b', `${broker.url}/elsewhere`, '--connect-wait', '1s');
     assert.equal(code, 1);
     assert.match(err, /virtual host.*elsewhere/);
   });
@@ -93,9 +93,9 @@ describe('work says why it does not start, and exits', { concurrency: 3 }, () =>
     ['exports nothing', 'const deliver = 1;', /it exports nothing/],
     ['exits when it is loaded', 'process.exit(0);', /ended while it loaded the handler/],
     [
-      'never stops loading in vain',
-      'setImmediate(() => { throw new Error("late"); }); await new Promise(() => undefined);',
-      /late/,
+      'throws later while it loads',
+      "setImmediate(() => { throw new Error('no licence'); }); await new Promise(() => undefined);",
+      /ended while it loaded the handler.*no licence/,
     ],
   ] as const) {
     test(`1 or 2 when the handler ${what}`, async () => {
@@ -106,6 +106,13 @@ describe('work says why it does not start, and exits', { concurrency: 3 }, () =>
       assert.match(err, said);
     });
   }
+
+  test('2 when --broker-ca cannot be read, naming the file', async () => {
+    const file = join(scratch, 'no-such.pem');
+    const { code, err } = await work(...url, '-b', 'amqps://127.0.0.1:1', '--broker-ca', file, '--connect-wait', '1s');
+    assert.equal(code, 2);
+    assert.ok(err.includes(file), err);
+  });
 
   test('2 when the merchant directory is bad, naming the entry', async () => {
     const file = join(scratch, 'merchants.json');

@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import { createHash } from 'node:crypto';
 import type { Clock } from '../../clock.ts';
+import { jsonProblem } from '../../json-error.ts';
 import { countHeader, HEADER, type Headers, numberHeader, textHeader, textOf } from './headers.ts';
 import { at, type Pointer, parsePointer } from './json-pointer.ts';
 
@@ -111,7 +112,7 @@ export class JsonCodec {
       try {
         body = JSON.parse(decoded.body);
       } catch (error) {
-        return notJson(error, decoded.body.length);
+        return `the body is ${jsonProblem(error, decoded.body.length)}`;
       }
       if (decoded.merchantId === '') decoded.merchantId = textOf(at(body, this.#merchant)) ?? '';
       if (decoded.orderId === '') decoded.orderId = textOf(at(body, this.#orderId)) ?? messageId ?? '';
@@ -125,8 +126,8 @@ export class JsonCodec {
     for (const [name, id] of [['merchant', decoded.merchantId] as const, ['order', decoded.orderId] as const]) {
       if (id.length > MAX_ID) return `its ${name} ID has ${id.length} characters, more than ${MAX_ID}`;
     }
-    // Two messages of one order differ in their bodies; the hash keeps them two.
-    if (decoded.identity === '') decoded.identity = `${decoded.orderId}:${hash(decoded.body)}`;
+    // Two messages of one order differ in their bodies, or go to two merchants; the hash keeps them two.
+    if (decoded.identity === '') decoded.identity = `${decoded.orderId}:${hash(decoded.merchantId, decoded.body)}`;
     return undefined;
   }
 
@@ -147,14 +148,6 @@ export class JsonCodec {
   }
 }
 
-function hash(body: string): string {
-  return createHash('sha256').update(body).digest('hex').slice(0, 32);
-}
-
-/** Where JSON ends being JSON. V8's own message may quote the body, which is customer data; its end says where. */
-function notJson(error: unknown, length: number): string {
-  const end =
-    error instanceof Error ? /in JSON at position (\d+)(?: \(line \d+ column \d+\))?$/.exec(error.message) : null;
-  const position = end === null ? Number.NaN : Number(end[1]);
-  return position <= length ? `the body is not JSON (at character ${position})` : 'the body is not JSON';
+function hash(merchantId: string, body: string): string {
+  return createHash('sha256').update(merchantId).update('\0').update(body).digest('hex').slice(0, 32);
 }

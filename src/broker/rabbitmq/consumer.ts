@@ -31,6 +31,7 @@ interface Live {
   readonly acks: AckWindow;
   /** What the consumer was started with; AMQP applies a prefetch to consumers that start after it. */
   prefetch: number;
+  tag: string;
   /** Whether the broker is sending; changing means that a cancel or a consume is under way. */
   consuming: 'yes' | 'no' | 'changing';
   /** The change that is under way, or the last one. Never rejects. */
@@ -49,6 +50,7 @@ export class Consumer {
   readonly #events: ConsumerEvents;
   #live: Live | undefined;
   #stopping = false;
+  #started = 0;
 
   constructor(options: ConsumerOptions, events: ConsumerEvents) {
     this.#options = options;
@@ -77,6 +79,7 @@ export class Consumer {
       channel,
       acks,
       prefetch: this.#options.prefetch,
+      tag: '',
       consuming: 'no',
       changed: Promise.resolve(),
       unsettled: 0,
@@ -132,19 +135,21 @@ export class Consumer {
   async #consume(live: Live, prefetch: number): Promise<void> {
     live.consuming = 'changing';
     live.prefetch = prefetch;
+    // Never twice the same: with unsettled deliveries of the last one under its tag, RabbitMQ 3.10 ends the connection.
+    live.tag = `${this.#options.tag}-${++this.#started}`;
     await within(CALL_LIMIT_MS, 'basic.qos', live.channel.prefetch(prefetch));
     const on = (message: ConsumeMessage | null): void => this.#onMessage(live, message);
     await within(
       CALL_LIMIT_MS,
       'basic.consume',
-      live.channel.consume(this.#options.queue, on, { consumerTag: this.#options.tag }),
+      live.channel.consume(this.#options.queue, on, { consumerTag: live.tag }),
     );
     live.consuming = 'yes';
   }
 
   async #cancel(live: Live): Promise<void> {
     live.consuming = 'changing';
-    await within(CALL_LIMIT_MS, 'basic.cancel', live.channel.cancel(this.#options.tag));
+    await within(CALL_LIMIT_MS, 'basic.cancel', live.channel.cancel(live.tag));
     live.consuming = 'no';
   }
 
@@ -172,8 +177,10 @@ export class Consumer {
       const mean = live.unsettled === 0 ? 0 : live.bytes / live.unsettled;
       const fit = mean === 0 ? live.prefetch : Math.floor(windowBytes / mean);
       this.#change(live, () => this.#consume(live, Math.max(1, Math.min(prefetch, fit))));
-    } else if (live.unsettled <= 1 && live.prefetch < prefetch) {
-      // Nearly dry with a small prefetch: the large messages are through.
+    } else if (live.prefetch < prefetch) {
+      // The large messages are through: nearly nothing is left, or all that the small prefetch lets in takes little room.
+      const full = live.unsettled + 1 >= live.prefetch;
+      if (live.unsettled > 1 && !(full && live.bytes < windowBytes / 2)) return;
       this.#change(live, async () => {
         await this.#cancel(live);
         if (!this.#stopping) await this.#consume(live, Math.min(prefetch, live.prefetch * 4));

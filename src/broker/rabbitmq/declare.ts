@@ -7,7 +7,6 @@ import { CALL_LIMIT_MS, within } from './within.ts';
 const LOSES_MESSAGES = /^3\.13\.[0-2]\b/;
 
 export interface Declared {
-  readonly topology: Topology;
   readonly version: string;
   /** What differs and is tolerated. */
   readonly warnings: readonly string[];
@@ -35,13 +34,19 @@ export async function declare(connection: ChannelModel, queue: string, mode: 'cr
     warnings.push(messageOf(error));
   }
   for (const each of topology.others) await declareQueue(connection, each);
+  await call(connection, `exchange '${topology.exchange}'`, (channel) =>
+    channel.assertExchange(topology.exchange, 'direct', { durable: true }),
+  );
   if (mode === 'create') {
-    await call(connection, `exchange '${topology.exchange}'`, async (channel) => {
-      await channel.assertExchange(topology.exchange, 'direct', { durable: true });
-      await channel.bindQueue(queue, topology.exchange, queue);
-    });
+    await call(connection, `the binding of queue '${queue}'`, (channel) =>
+      channel.bindQueue(queue, topology.exchange, queue),
+    );
+  } else {
+    warnings.push(
+      `not checked: that exchange '${topology.exchange}' is bound to queue '${queue}' with the key '${queue}', without which retries do not come back`,
+    );
   }
-  return { topology, version, warnings };
+  return { version, warnings };
 }
 
 async function requireAll(connection: ChannelModel, topology: Topology): Promise<void> {

@@ -12,7 +12,7 @@ export interface Addresses {
 }
 
 export interface LinkEvents {
-  /** Sets up channels on a new connection. Rejecting makes the link try again, or fail for good on BROKER_REFUSED. */
+  /** Sets up channels on a new connection. Rejecting makes the link try again, or fail at start on BROKER_REFUSED. */
   open(connection: ChannelModel, epoch: number): Promise<void>;
   /** The connection of this epoch, for which `open` was called, is gone. */
   lost(epoch: number, why: string): void;
@@ -68,7 +68,7 @@ export class Link {
         return;
       } catch (error) {
         if (this.#isStopped()) throw error;
-        if (error instanceof OrderlaneError && error.code === 'BROKER_REFUSED') throw error;
+        if (error instanceof OrderlaneError) throw error;
         const waited = this.#backoff();
         if (performance.now() + waited > giveUpAt) throw unreachable(this.#addresses.urls, waitMs, error);
         if (this.#failures === 1) {
@@ -147,9 +147,10 @@ export class Link {
       noDelay: true,
       timeout: CONNECT_LIMIT_MS,
       clientProperties: { connection_name: `orderlane ${this.#role}` },
-      ...(ca === undefined ? {} : { ca: [readFileSync(ca)] }),
-      ...(cert === undefined ? {} : { cert: readFileSync(cert) }),
-      ...(key === undefined ? {} : { key: readFileSync(key) }),
+      // Read at every dial: certificates are renewed while we run.
+      ...(ca === undefined ? {} : { ca: [pemOf('--broker-ca', ca)] }),
+      ...(cert === undefined ? {} : { cert: pemOf('--broker-cert', cert) }),
+      ...(key === undefined ? {} : { key: pemOf('--broker-key', key) }),
     });
   }
 
@@ -174,6 +175,14 @@ export class Link {
 
   #isStopped(): boolean {
     return this.#state.kind === 'stopped';
+  }
+}
+
+function pemOf(option: string, path: string): Buffer {
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    throw new OrderlaneError('USAGE', `${option}: ${path} cannot be read: ${messageOf(error)}`, { cause: error });
   }
 }
 

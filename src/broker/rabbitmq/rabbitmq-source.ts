@@ -51,6 +51,7 @@ export class RabbitmqSource implements Source {
   #publishConnection: ChannelModel | undefined;
   #sink: Sink | undefined;
   #warned = false;
+  #toldTimes = false;
   #flushed: (() => void) | undefined;
 
   constructor(options: RabbitmqOptions, log: SourceLog) {
@@ -102,19 +103,11 @@ export class RabbitmqSource implements Source {
     );
   }
 
-  /** Header times that were ignored because they cannot be true. */
-  get implausibleTimes(): number {
-    return this.#codec.implausibleTimes;
-  }
-
-  get connected(): boolean {
-    return this.#consuming.isOpen && this.#publishing.isOpen;
-  }
-
   async start(sink: Sink): Promise<void> {
     this.#sink = sink;
+    const giveUpAt = this.#clock.now() + this.#options.connectWaitMs;
     await this.#publishing.start(this.#options.connectWaitMs);
-    await this.#consuming.start(this.#options.connectWaitMs);
+    await this.#consuming.start(Math.max(0, giveUpAt - this.#clock.now()));
   }
 
   settle(delivery: Delivery, settlement: Settlement): 'settled' | 'pending' | 'stale' {
@@ -188,6 +181,13 @@ export class RabbitmqSource implements Source {
   /** The hot path: one object a delivery, the body converted once, nothing of amqplib's buffers kept. */
   #decode(message: ConsumeMessage, epoch: number): RabbitmqDelivery {
     const decoded = this.#codec.decode(message);
+    if (this.#codec.implausibleTimes > 0 && !this.#toldTimes) {
+      this.#toldTimes = true;
+      this.#log.warn(
+        { order: decoded.orderId },
+        'times in headers that cannot be true are ignored, here for the first time',
+      );
+    }
     const delivery: RabbitmqDelivery = {
       epoch,
       tag: message.fields.deliveryTag,

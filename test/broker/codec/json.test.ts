@@ -32,7 +32,7 @@ const BODY = { id: 'o-1', merchant_id: 'pizza' };
 test('an order that is nothing but JSON is read by its body', () => {
   const text = JSON.stringify(BODY);
   assert.deepEqual(decode(BODY), {
-    identity: `o-1:${createHash('sha256').update(text).digest('hex').slice(0, 32)}`,
+    identity: `o-1:${createHash('sha256').update(`pizza\0${text}`).digest('hex').slice(0, 32)}`,
     orderId: 'o-1',
     merchantId: 'pizza',
     attempt: 1,
@@ -154,7 +154,7 @@ test('what cannot be read is malformed, with the reason', () => {
   const tooDeep = `${'['.repeat(100_000)}${']'.repeat(100_000)}`;
   for (const [body, why] of [
     ['not JSON', /^the body is not JSON/],
-    ['{"id":"o-1",}', /^the body is not JSON \(at character 12\)$/],
+    ['{"id":"o-1",}', /^the body is not JSON \(at line 1, column 13\)$/],
     ['', /^the body is not JSON$/],
     ['\ufeff{"id":"o-1","merchant_id":"pizza"}', /^the body is not JSON/],
     ['null', /^no merchant ID/],

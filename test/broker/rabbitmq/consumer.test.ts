@@ -28,7 +28,7 @@ class FakeChannel extends EventEmitter {
   }
 
   cancel(tag: string): Promise<void> {
-    return this.#answer(`cancel ${tag}`);
+    return this.#answer(`cancel ${tag.replace(/-\d+$/, '')}`);
   }
 
   deliver(bytes: number): void {

@@ -1,0 +1,78 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { withBroker } from '../helpers/broker.ts';
+import { backlog, type Message, put } from '../helpers/queues.ts';
+import { type Reply, Target } from '../helpers/target.ts';
+import { startWorker, type Worker } from '../helpers/worker.ts';
+
+const broker = await withBroker();
+
+const KB = 1000;
+const WINDOW = 2 * 2 ** 20;
+
+function orders(name: string, count: number, bytes: number): Message[] {
+  return Array.from({ length: count }, (_, n) => {
+    const body = { id: `${name}-${n}`, merchant_id: `m-${n % 50}`, note: 'x'.repeat(bytes) };
+    return { messageId: `${name}-${n}`, body };
+  });
+}
+
+/** The figures of each `stats` line so far. */
+function readings(worker: Worker): readonly { unsettled: number; unsettledBytes: number }[] {
+  return worker.log.matching('stats').map((line) => line['counts'] as { unsettled: number; unsettledBytes: number });
+}
+
+/** Calls are held until it is opened. */
+function gate(): { respond: () => Promise<Reply>; open: () => void } {
+  const { promise, resolve } = Promise.withResolvers<Reply>();
+  return { respond: () => promise, open: () => resolve({ status: 200 }) };
+}
+
+test('a backlog of large orders is held only as far as --window-bytes allows, and all of it delivered', async (t) => {
+  const queue = broker.queueName();
+  const doors = gate();
+  const target = await Target.start(t, doors.respond);
+  const window = { windowBytes: WINDOW, statsIntervalMs: 10 };
+  const worker = await startWorker(t, { broker: [broker.url], queue, url: target.urlTemplate, ...window });
+  await put(broker, queue, ...orders('large', 200, 100 * KB));
+  await worker.log.until(() => readings(worker).some(({ unsettledBytes }) => unsettledBytes > WINDOW));
+  doors.open();
+  await target.until('all of them', () => target.received.length === 200 && target.open === 0);
+  const peak = Math.max(...readings(worker).map(({ unsettledBytes }) => unsettledBytes));
+  // What the broker had sent by the time it was told to wait comes on top.
+  assert.ok(peak < 3 * WINDOW, `${peak} bytes were unsettled at once`);
+  worker.drain();
+  assert.equal((await worker.done).unfinished, 0);
+  assert.equal(target.receipts.duplicates, 0);
+  assert.deepEqual(await backlog(broker, queue), {});
+});
+
+for (const [what, hanging] of [
+  ['', 0],
+  [', even while two large ones hang', 2],
+] as const) {
+  test(`after large orders, small ones are taken as many at a time as --prefetch allows${what}`, async (t) => {
+    const queue = broker.queueName();
+    const doors = gate();
+    const target = await Target.start(t, ({ key }) => {
+      if (key.startsWith('hanging')) return 'silent';
+      return key.startsWith('small') ? doors.respond() : { status: 200 };
+    });
+    const options = {
+      url: target.urlTemplate,
+      windowBytes: WINDOW,
+      prefetch: 400,
+      concurrency: 400,
+      statsIntervalMs: 50,
+    };
+    const worker = await startWorker(t, { broker: [broker.url], queue, ...options });
+    await put(broker, queue, ...orders('hanging', hanging, 100 * KB), ...orders('large', 200, 100 * KB));
+    await target.until('the large ones', () => target.received.length === 200 + hanging && target.open === hanging);
+    await put(broker, queue, ...orders('small', 500, 1));
+    await target.until('as many as the prefetch allows', () => target.open === 400);
+    doors.open();
+    await target.until('all', () => target.received.length === 700 + hanging && target.open === hanging);
+    await worker.log.until(() => readings(worker).at(-1)?.unsettled === hanging);
+    assert.equal(target.receipts.duplicates, 0);
+  });
+}
