@@ -348,12 +348,8 @@ export class Shard {
     let timer: NodeJS.Timeout | undefined;
     try {
       return await Promise.race([
-        booting,
-        exited.then(() =>
-          Promise.reject(
-            new OrderlaneError('SHARD', `the thread ended while it loaded the handler: ${this.#why ?? 'it exited'}`),
-          ),
-        ),
+        booting.catch((error: unknown) => Promise.reject(endedWhileLoading(messageOf(error), error))),
+        exited.then(() => Promise.reject(endedWhileLoading(this.#why ?? 'it exited'))),
         new Promise<never>((_resolve, reject) => {
           const limit = `the handler was not loaded within ${BOOT_LIMIT_MS / 1000} s`;
           timer = setTimeout(() => {
@@ -444,4 +440,8 @@ export class Shard {
     this.#events.lost(this.#options.index, { why, onStack, handed, sending });
     this.#events.turn();
   }
+}
+
+function endedWhileLoading(why: string, cause?: unknown): OrderlaneError {
+  return new OrderlaneError('SHARD', `the thread ended while it loaded the handler: ${why}`, { cause });
 }

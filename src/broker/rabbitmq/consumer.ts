@@ -165,7 +165,7 @@ export class Consumer {
     this.#events.delivered(held);
     if (live.bytes > this.#options.windowBytes && live.consuming === 'yes') {
       this.#change(live, () => this.#cancel(live));
-    }
+    } else if (live.prefetch !== this.#options.prefetch) this.#tune(live);
   }
 
   #tune(live: Live): void {
@@ -191,7 +191,8 @@ export class Consumer {
   #change(live: Live, change: () => Promise<void>): void {
     live.changed = change().then(
       () => {
-        if (live.consuming === 'no') this.#tune(live); // all may have been settled in the meantime
+        // In the meantime all may have been settled, or all that the prefetch allows may have come.
+        if (live.consuming === 'no' || live.unsettled > 1) this.#tune(live);
       },
       (error: unknown) => this.#events.failed(live.epoch, messageOf(error)),
     );
