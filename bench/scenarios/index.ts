@@ -24,9 +24,9 @@ export const scenarios: readonly Scenario[] = [
   {
     name: 'forwarder',
     describe: 'the forwarder to merchants without delay, one shard, against plain amqplib + got',
-    warmup: 5_000,
-    orders: 20_000,
-    quickOrders: 8_000,
+    warmup: 20_000,
+    orders: 30_000,
+    quickOrders: 10_000,
     merchants: 1000,
     concurrency: 200,
     sends: true,

@@ -238,7 +238,7 @@ function refused(error: unknown, url: string): OrderlaneError | undefined {
   if (/NOT.ALLOWED|\b530\b|OpenOk; got <ConnectionClose/.test(message)) {
     return new OrderlaneError(
       'BROKER_REFUSED',
-      `the broker at ${who} does not have, or does not allow, that virtual host: ${message}`,
+      `the broker does not have, or does not allow, the virtual host of ${who}: ${message}`,
       {
         cause: error,
       },
