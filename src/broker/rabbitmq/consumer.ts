@@ -13,6 +13,8 @@ export interface ConsumerOptions {
   readonly queue: string;
   readonly prefetch: number;
   readonly windowBytes: number;
+  /** The most that a message may have before anything is known of their sizes. */
+  readonly maxMessageBytes: number;
   readonly tag: string;
 }
 
@@ -51,9 +53,13 @@ export class Consumer {
   #live: Live | undefined;
   #stopping = false;
   #started = 0;
+  /** Smoothed size of messages, in bytes; the largest allowed until one came. */
+  #meanBytes: number;
+  #seen = 0;
 
   constructor(options: ConsumerOptions, events: ConsumerEvents) {
     this.#options = options;
+    this.#meanBytes = options.maxMessageBytes;
     this.#events = events;
   }
 
@@ -87,7 +93,7 @@ export class Consumer {
     };
     this.#live = live;
     if (this.#stopping) return;
-    const begun = this.#consume(live, this.#options.prefetch);
+    const begun = this.#consume(live, this.#fit());
     live.changed = begun.catch(() => undefined); // whoever opens hears it
     await begun;
   }
@@ -162,6 +168,7 @@ export class Consumer {
     live.acks.add(held);
     live.unsettled++;
     live.bytes += held.bytes;
+    this.#meanBytes += (held.bytes - this.#meanBytes) * Math.max(0.05, 1 / ++this.#seen);
     this.#events.delivered(held);
     if (live.bytes > this.#options.windowBytes && live.consuming === 'yes') {
       this.#change(live, () => this.#cancel(live));
@@ -170,22 +177,25 @@ export class Consumer {
 
   #tune(live: Live): void {
     if (this.#stopping || live.consuming === 'changing') return;
-    const { prefetch, windowBytes } = this.#options;
+    const { windowBytes } = this.#options;
     if (live.consuming === 'no') {
       if (live.bytes > windowBytes * 0.75) return;
-      // As many as fit, by the size of those in hand, which filled the window.
-      const mean = live.unsettled === 0 ? 0 : live.bytes / live.unsettled;
-      const fit = mean === 0 ? live.prefetch : Math.floor(windowBytes / mean);
-      this.#change(live, () => this.#consume(live, Math.max(1, Math.min(prefetch, fit))));
-    } else if (live.prefetch < prefetch) {
+      this.#change(live, () => this.#consume(live, this.#fit()));
+    } else if (live.prefetch < this.#fit()) {
       // The large messages are through: nearly nothing is left, or all that the small prefetch lets in takes little room.
       const full = live.unsettled + 1 >= live.prefetch;
       if (live.unsettled > 1 && !(full && live.bytes < windowBytes / 2)) return;
       this.#change(live, async () => {
         await this.#cancel(live);
-        if (!this.#stopping) await this.#consume(live, Math.min(prefetch, live.prefetch * 4));
+        if (!this.#stopping) await this.#consume(live, Math.min(this.#fit(), live.prefetch * 4));
       });
     }
+  }
+
+  /** As many as fit in the window, by the size of those that came lately. */
+  #fit(): number {
+    const { prefetch, windowBytes } = this.#options;
+    return Math.max(1, Math.min(prefetch, Math.floor(windowBytes / Math.max(1, this.#meanBytes))));
   }
 
   #change(live: Live, change: () => Promise<void>): void {

@@ -64,6 +64,7 @@ export class RabbitmqSource implements Source {
         queue: options.queue,
         prefetch: options.prefetch,
         windowBytes: options.windowBytes,
+        maxMessageBytes: options.maxMessageBytes,
         tag: `orderlane-${options.instance}`,
       },
       {
