@@ -1,9 +1,9 @@
 const SPACING_MS = 2;
 
 /**
- * When what has gathered is to leave: at the end of this turn of the event loop when it has been quiet, else
- * two milliseconds after the last time. A message between threads, or a write to a socket, costs about as much as everything
- * else that is done for an order; under load this shares it among many, and alone an order does not wait.
+ * When what has gathered is to leave: at the end of this turn of the event loop when it has been quiet, else two
+ * milliseconds after that. A message between threads, or a write to a socket, costs about as much as everything else that
+ * is done for an order; under load this shares it among many, and alone an order does not wait.
  */
 export class Pace {
   readonly #leave: () => void;

@@ -10,8 +10,9 @@ export interface Unacked {
 const FRAME_BYTES = 21;
 
 /**
- * The unacknowledged deliveries of one channel, and the acknowledgements that are due next. An ack never waits for an older call: `multiple` is used only up to a tag below which nothing is unsettled,
- * every other tag gets a frame of its own, and all of them leave in one write.
+ * The unacknowledged deliveries of one channel, and the acknowledgements that are due next. An ack never waits for an
+ * older call: `multiple` is used only up to a tag below which nothing is unsettled, every other tag gets a frame of its
+ * own, and all of them leave in one write.
  */
 export class AckWindow {
   readonly #write: (frames: Buffer) => void;

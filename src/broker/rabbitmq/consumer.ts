@@ -43,9 +43,10 @@ interface Live {
 }
 
 /**
- * The consuming channel and its window. The broker bounds the window in messages only; in bytes we do, by cancelling the
- * consumer when the window is full and starting it again, with a prefetch that suits the size of the messages, when a
- * quarter of it is free.
+ * The consuming channel and its window. The broker bounds the window in messages only; in bytes we do, with a prefetch
+ * that suits the size of the messages (the largest allowed, until some came), and by cancelling the consumer when the
+ * window is full all the same and starting it again when a quarter of it is free. Large messages after many small ones
+ * can exceed it by what the broker has sent by then.
  */
 export class Consumer {
   readonly #options: ConsumerOptions;
