@@ -3,8 +3,8 @@ import { isatty } from 'node:tty';
 import { type Bindings, type ChildLoggerOptions, type Logger, type LoggerOptions, pino } from 'pino';
 import type { prettyFactory } from 'pino-pretty';
 import { messageOf } from './errors.ts';
-import { brief } from './outcome.ts';
 import { LogSink, standardOutput } from './log-sink.ts';
+import { brief } from './outcome.ts';
 
 /**
  * The log. Two rules: only fields that are known to be harmless are shown, and a reader that is slow or stuck stalls

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
-import { jsonProblem } from './json-error.ts';
 import { messageOf, OrderlaneError } from './errors.ts';
+import { jsonProblem } from './json-error.ts';
 import { SETTINGS } from './option-table.ts';
 import { culprit, expected, expectedTyped, fits, format, parse, shown, type Value } from './setting.ts';
 import { didYouMean, nearest } from './spelling.ts';

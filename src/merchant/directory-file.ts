@@ -1,8 +1,8 @@
-import { jsonProblem } from '../json-error.ts';
 import { validateHeaderName, validateHeaderValue } from 'node:http';
 import { isAbsolute, resolve } from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
 import { parseDuration } from '../duration.ts';
+import { jsonProblem } from '../json-error.ts';
 import type { DuplicatesPolicy } from '../order.ts';
 import { nearest } from '../spelling.ts';
 import { hostPatternProblem } from './address-guard.ts';

@@ -1,4 +1,4 @@
-import { type LookupAddress, type LookupAllOptions, lookup as systemLookup, Resolver as Cares } from 'node:dns';
+import { Resolver as Cares, type LookupAddress, type LookupAllOptions, lookup as systemLookup } from 'node:dns';
 import type { LookupFunction } from 'node:net';
 import { isLocalhost } from './address-guard.ts';
 

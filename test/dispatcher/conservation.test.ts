@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import fc from 'fast-check';
 import type { MessageProperties } from 'amqplib';
+import fc from 'fast-check';
 import { countHeader, HEADER, type Headers, numberHeader } from '../../src/broker/codec/headers.ts';
 import { republish } from '../../src/broker/rabbitmq/republish.ts';
 import type { Delivery, Sink, Source, Window } from '../../src/broker/source.ts';

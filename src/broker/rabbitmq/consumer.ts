@@ -31,22 +31,31 @@ interface Live {
   readonly epoch: number;
   readonly channel: Channel;
   readonly acks: AckWindow;
-  /** What the consumer was started with; AMQP applies a prefetch to consumers that start after it. */
+  /** Of this channel's consumers, which share the prefetch; none while the window is full. */
+  readonly tags: string[];
   prefetch: number;
-  tag: string;
-  /** Whether the broker is sending; changing means that a cancel or a consume is under way. */
-  consuming: 'yes' | 'no' | 'changing';
+  /** Whether a cancel or a consume is under way. */
+  changing: boolean;
   /** The change that is under way, or the last one. Never rejects. */
   changed: Promise<void>;
   unsettled: number;
   bytes: number;
 }
 
+/** Room left for messages that are larger than the others were. */
+const HEADROOM = 0.75;
+const GROWTH = 4;
+/** Weight of one message in the smoothed size. */
+const WEIGHT = 1 / 64;
+
 /**
- * The consuming channel and its window. The broker bounds the window in messages only; in bytes we do, with a prefetch
- * that suits the size of the messages (the largest allowed, until some came), and by cancelling the consumer when the
- * window is full all the same and starting it again when a quarter of it is free. Large messages after many small ones
- * can exceed it by what the broker has sent by then.
+ * The consuming channel and its window. The broker bounds the window in messages only. In bytes we do: we begin with as
+ * many as fit if all are as large as allowed, and start further consumers beside the first, each with its own prefetch,
+ * once the messages that came show that more will fit. When it is full all the same, all are cancelled until a quarter is
+ * free; large messages after many small ones can exceed it by what the broker has sent by then.
+ *
+ * Nothing is cancelled but for that and to stop: what is on its way when a consumer of a quorum queue is cancelled comes
+ * again as redelivered (seen with 3.10), and a redelivered order counts as possibly sent.
  */
 export class Consumer {
   readonly #options: ConsumerOptions;
@@ -85,18 +94,20 @@ export class Consumer {
       epoch,
       channel,
       acks,
-      prefetch: this.#options.prefetch,
-      tag: '',
-      consuming: 'no',
+      tags: [],
+      prefetch: 0,
+      changing: false,
       changed: Promise.resolve(),
       unsettled: 0,
       bytes: 0,
     };
     this.#live = live;
     if (this.#stopping) return;
-    const begun = this.#consume(live, this.#fit());
+    live.changing = true;
+    const begun = this.#consume(live, this.#fit(this.#meanBytes));
     live.changed = begun.catch(() => undefined); // whoever opens hears it
     await begun;
+    live.changing = false;
   }
 
   closed(epoch: number): void {
@@ -122,7 +133,7 @@ export class Consumer {
     live.acks.ack(held);
     live.unsettled--;
     live.bytes -= held.bytes;
-    if (live.prefetch !== this.#options.prefetch || live.consuming === 'no') this.#tune(live);
+    this.#tune(live);
     return true;
   }
 
@@ -131,7 +142,7 @@ export class Consumer {
     this.#stopping = true;
     const live = this.#live;
     await live?.changed;
-    if (live?.consuming === 'yes') await this.#cancel(live);
+    if (live !== undefined) await this.#cancel(live);
   }
 
   /** Writes what is due now, before the connection ends. */
@@ -139,25 +150,22 @@ export class Consumer {
     this.#live?.acks.flush();
   }
 
+  /** Raises what the broker may send to this many. */
   async #consume(live: Live, prefetch: number): Promise<void> {
-    live.consuming = 'changing';
-    live.prefetch = prefetch;
-    // Never twice the same: with unsettled deliveries of the last one under its tag, RabbitMQ 3.10 ends the connection.
-    live.tag = `${this.#options.tag}-${++this.#started}`;
-    await within(CALL_LIMIT_MS, 'basic.qos', live.channel.prefetch(prefetch));
+    // Never a tag twice: with unsettled deliveries of the last one under it, RabbitMQ 3.10 ends the connection.
+    const consumerTag = `${this.#options.tag}-${++this.#started}`;
+    const more = prefetch - live.prefetch;
+    await within(CALL_LIMIT_MS, 'basic.qos', live.channel.prefetch(more)); // of the consumer that is started next
     const on = (message: ConsumeMessage | null): void => this.#onMessage(live, message);
-    await within(
-      CALL_LIMIT_MS,
-      'basic.consume',
-      live.channel.consume(this.#options.queue, on, { consumerTag: live.tag }),
-    );
-    live.consuming = 'yes';
+    await within(CALL_LIMIT_MS, 'basic.consume', live.channel.consume(this.#options.queue, on, { consumerTag }));
+    live.tags.push(consumerTag);
+    live.prefetch = prefetch;
   }
 
   async #cancel(live: Live): Promise<void> {
-    live.consuming = 'changing';
-    await within(CALL_LIMIT_MS, 'basic.cancel', live.channel.cancel(live.tag));
-    live.consuming = 'no';
+    const tags = live.tags.splice(0);
+    live.prefetch = 0;
+    await Promise.all(tags.map((tag) => within(CALL_LIMIT_MS, 'basic.cancel', live.channel.cancel(tag))));
   }
 
   #onMessage(live: Live, message: ConsumeMessage | null): void {
@@ -169,41 +177,40 @@ export class Consumer {
     live.acks.add(held);
     live.unsettled++;
     live.bytes += held.bytes;
-    this.#meanBytes += (held.bytes - this.#meanBytes) * Math.max(0.05, 1 / ++this.#seen);
+    this.#meanBytes += (held.bytes - this.#meanBytes) * Math.max(WEIGHT, 1 / ++this.#seen);
     this.#events.delivered(held);
-    if (live.bytes > this.#options.windowBytes && live.consuming === 'yes') {
-      this.#change(live, () => this.#cancel(live));
-    } else if (live.prefetch !== this.#options.prefetch) this.#tune(live);
+    this.#tune(live);
   }
 
   #tune(live: Live): void {
-    if (this.#stopping || live.consuming === 'changing') return;
-    const { windowBytes } = this.#options;
-    if (live.consuming === 'no') {
-      if (live.bytes > windowBytes * 0.75) return;
-      this.#change(live, () => this.#consume(live, this.#fit()));
-    } else if (live.prefetch < this.#fit()) {
-      // The large messages are through: nearly nothing is left, or all that the small prefetch lets in takes little room.
-      const full = live.unsettled + 1 >= live.prefetch;
-      if (live.unsettled > 1 && !(full && live.bytes < windowBytes / 2)) return;
-      this.#change(live, async () => {
-        await this.#cancel(live);
-        if (!this.#stopping) await this.#consume(live, Math.min(this.#fit(), live.prefetch * 4));
-      });
+    const { prefetch, windowBytes } = this.#options;
+    if (live.prefetch === prefetch && live.bytes <= windowBytes) return; // as nearly always
+    if (this.#stopping || live.changing) return;
+    if (live.prefetch === 0) {
+      if (live.bytes <= windowBytes * HEADROOM)
+        this.#change(live, () => this.#consume(live, this.#fit(this.#meanBytes)));
+    } else if (live.bytes > windowBytes) {
+      this.#change(live, () => this.#cancel(live));
+    } else if (this.#seen >= live.prefetch) {
+      // All that it may send is here and takes little room: then what came before does not matter.
+      const full = live.unsettled >= live.prefetch;
+      const fit = this.#fit(full ? Math.min(this.#meanBytes, live.bytes / live.unsettled) : this.#meanBytes);
+      if (fit > live.prefetch) this.#change(live, () => this.#consume(live, Math.min(fit, live.prefetch * GROWTH)));
     }
   }
 
-  /** As many as fit in the window, by the size of those that came lately. */
-  #fit(): number {
+  /** As many as fit in the window, if they are of this size. */
+  #fit(bytes: number): number {
     const { prefetch, windowBytes } = this.#options;
-    return Math.max(1, Math.min(prefetch, Math.floor(windowBytes / Math.max(1, this.#meanBytes))));
+    return Math.max(1, Math.min(prefetch, Math.floor((windowBytes * HEADROOM) / Math.max(1, bytes))));
   }
 
   #change(live: Live, change: () => Promise<void>): void {
+    live.changing = true;
     live.changed = change().then(
       () => {
-        // In the meantime all may have been settled, or all that the prefetch allows may have come.
-        if (live.consuming === 'no' || live.unsettled > 1) this.#tune(live);
+        live.changing = false;
+        this.#tune(live); // all may have been settled in the meantime
       },
       (error: unknown) => this.#events.failed(live.epoch, messageOf(error)),
     );

@@ -89,7 +89,7 @@ class Rig {
 test('it consumes with its prefetch, and counts what is unsettled', async () => {
   const rig = new Rig();
   const channel = await rig.open();
-  assert.deepEqual(channel.calls, ['prefetch 100', 'consume orders']);
+  assert.deepEqual(channel.calls, ['prefetch 75', 'consume orders']);
   channel.deliver(10);
   channel.deliver(20);
   assert.equal(rig.window, '2 of 30 bytes');
@@ -120,14 +120,14 @@ test('a full window stops the consumer, and it goes on when a quarter is free, w
   const rig = new Rig();
   const channel = await rig.open();
   for (let i = 0; i < 5; i++) channel.deliver(250);
-  assert.deepEqual(channel.calls.splice(0), ['prefetch 100', 'consume orders', 'cancel t']);
+  assert.deepEqual(channel.calls.splice(0), ['prefetch 75', 'consume orders', 'cancel t']);
   await turn();
   rig.ack();
   assert.deepEqual(channel.calls, [], '1000 bytes are in hand');
   rig.ack();
-  assert.deepEqual(channel.calls, ['prefetch 4']);
+  assert.deepEqual(channel.calls, ['prefetch 3']);
   await turn();
-  assert.deepEqual(channel.calls, ['prefetch 4', 'consume orders']);
+  assert.deepEqual(channel.calls, ['prefetch 3', 'consume orders']);
 });
 
 test('one message larger than the window is taken, alone', async () => {
@@ -140,6 +140,31 @@ test('one message larger than the window is taken, alone', async () => {
   assert.deepEqual(channel.calls.slice(2), ['cancel t', 'prefetch 1', 'consume orders']);
 });
 
+test('more consumers are added, and none is cancelled, as messages that came show that more will fit', async () => {
+  const rig = new Rig({ prefetch: 1000, windowBytes: 4000, maxMessageBytes: 1000 });
+  const channel = await rig.open();
+  assert.deepEqual(channel.calls.splice(0), ['prefetch 3', 'consume orders']);
+  for (let i = 0; i < 2; i++) channel.deliver(10);
+  await turn();
+  assert.equal(channel.calls.length, 0, 'fewer came than may be in hand at once');
+  for (let i = 0; i < 60; i++) {
+    channel.deliver(10);
+    await turn();
+  }
+  assert.deepEqual(
+    channel.calls.filter((call) => call.startsWith('prefetch')),
+    ['prefetch 9', 'prefetch 36', 'prefetch 144'],
+  );
+  for (let i = 0; i < 300; i++) {
+    rig.ack();
+    channel.deliver(10);
+    await turn();
+  }
+  const total = 3 + 9 + 36 + 144 + 108;
+  assert.equal(total, (4000 * 0.75) / 10);
+  assert.deepEqual(channel.calls.slice(6), ['prefetch 108', 'consume orders']);
+});
+
 test('when the large messages are through, the prefetch grows again', async () => {
   const rig = new Rig();
   const channel = await rig.open();
@@ -147,14 +172,16 @@ test('when the large messages are through, the prefetch grows again', async () =
   await turn();
   rig.ack(2);
   await turn();
-  assert.deepEqual(channel.calls.splice(0).slice(2), ['cancel t', 'prefetch 2', 'consume orders']);
+  assert.deepEqual(channel.calls.splice(0).slice(2), ['cancel t', 'prefetch 1', 'consume orders']);
   rig.ack();
-  for (let i = 0; i < 200; i++) {
+  for (let i = 0; i < 400; i++) {
     channel.deliver(1);
     rig.ack();
     await turn();
   }
-  assert.deepEqual(channel.calls.slice(-2), ['prefetch 100', 'consume orders']);
+  const counts = channel.calls.filter((call) => call.startsWith('prefetch')).map((call) => Number(call.slice(9)));
+  assert.equal(1 + counts.reduce((sum, more) => sum + more, 0), 100);
+  assert.ok(!channel.calls.includes('cancel t'));
 });
 
 test('it goes on when all was settled before the broker had answered the cancel', async () => {
@@ -162,7 +189,7 @@ test('it goes on when all was settled before the broker had answered the cancel'
   const channel = await rig.open();
   channel.slow = true;
   channel.deliver(5000);
-  assert.deepEqual(channel.calls.splice(0), ['prefetch 100', 'consume orders', 'cancel t']);
+  assert.deepEqual(channel.calls.splice(0), ['prefetch 75', 'consume orders', 'cancel t']);
   rig.ack();
   channel.slow = false;
   await channel.reply();
@@ -196,7 +223,7 @@ test('a stop takes no more, and what is in hand can still be acked', async () =>
   await other.consumer.stop();
   other.ack(2);
   await turn();
-  assert.deepEqual(channel.calls, ['prefetch 100', 'consume orders', 'cancel t']);
+  assert.deepEqual(channel.calls, ['prefetch 75', 'consume orders', 'cancel t']);
 });
 
 test('a stop while the consumer is being started resolves when it has been cancelled', async () => {
@@ -214,7 +241,7 @@ test('a stop while the consumer is being started resolves when it has been cance
   const early = stopped;
   await channel.reply(); // the cancel
   await Promise.all([opening, stopping]);
-  assert.deepEqual(channel.calls, ['prefetch 100', 'consume orders', 'cancel t']);
+  assert.deepEqual(channel.calls, ['prefetch 75', 'consume orders', 'cancel t']);
   assert.equal(early, false, 'the broker might still have sent');
 });
 

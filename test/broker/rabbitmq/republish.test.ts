@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { MessageProperties } from 'amqplib';
 import { JsonCodec } from '../../../src/broker/codec/json.ts';
-import { republish, type Republished } from '../../../src/broker/rabbitmq/republish.ts';
+import { type Republished, republish } from '../../../src/broker/rabbitmq/republish.ts';
 import type { Delivery } from '../../../src/broker/source.ts';
 import type { Settlement } from '../../../src/outcome.ts';
 import { delivery, HandClock, START, WALL } from '../../helpers/deliveries.ts';
