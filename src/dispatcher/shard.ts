@@ -64,7 +64,7 @@ const BOOT_LIMIT_MS = 20_000;
 const RESPAWN_LIMIT_MS = 10_000;
 const MEMORY_MB = 1024;
 /** What an HTTP call allocates is dead when it ends; the more room it has until then, the less of it is copied. */
-const YOUNG_MB = 192;
+const YOUNG_MB = 96;
 /** Crashes within this time count as a loop. */
 const LOOP_MS = 30_000;
 const FREE_RESTARTS = 3;
