@@ -332,7 +332,10 @@ export class Dispatcher implements Sink {
     this.#now = now;
     while (this.#inFlight < this.#options.concurrency) {
       const lane = this.#scheduler.next(this.#mayStart);
-      if (lane === undefined) return;
+      if (lane === undefined) {
+        this.#parts.source.wantMore();
+        return;
+      }
       const entry = lane.shift() as Entry;
       this.#waiting--;
       if (now >= entry.delivery.deadlineAt) {

@@ -120,6 +120,8 @@ class Broker implements Source {
     return this.queue.length + this.ladder.length + this.#unacked.size + this.#publishes.length === 0;
   }
 
+  wantMore(): void {}
+
   window(): Window {
     return { unsettled: this.#unacked.size, unsettledBytes: 0 };
   }

@@ -44,6 +44,20 @@ test('a process has no more orders in flight than it may, whatever the merchants
   assert.equal(rig.handed(), 'b1 b2');
 });
 
+test('more deliveries are wanted when nothing in hand may start, and not while the budget is full', () => {
+  const rig = new Rig({ concurrency: 2 }, { id: 'a', concurrency: 1 }, { id: 'b' });
+  rig.receiveAll('a1');
+  rig.receiveAll('a2');
+  const wanted = rig.source.wanted;
+  assert.ok(wanted > 0, 'a2 waits for a1, and there is room for another merchant');
+  rig.receiveAll('b1');
+  rig.receiveAll('b2 b3');
+  assert.equal(rig.source.wanted, wanted);
+  rig.end('a1 b1');
+  assert.equal(rig.handed(), 'a1 b1 a2 b2');
+  assert.equal(rig.source.wanted, wanted, 'the budget is full again');
+});
+
 test('merchants that compete for the process take turns by weight, however many orders each has waiting', () => {
   const rig = new Rig({ concurrency: 1 }, { id: 'a', weight: 1 }, { id: 'b', weight: 2 }, { id: 'c', weight: 1 });
   rig.receiveAll('a1 a2 a3 a4 a5 a6 b1 b2 b3 b4 c1 c2');

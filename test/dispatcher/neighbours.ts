@@ -11,6 +11,8 @@ import { delivery, HandClock, merchant } from '../helpers/deliveries.ts';
 /** A source that keeps what it is told, and refuses to settle anything twice. Publishes are confirmed by hand. */
 export class RecordingSource implements Source {
   epoch = 1;
+  /** How often more was wanted. */
+  wanted = 0;
   readonly settled: { readonly delivery: Delivery; readonly settlement: Settlement }[] = [];
   #unsettled = new Set<Delivery>();
   #unconfirmed: Delivery[] = [];
@@ -46,6 +48,10 @@ export class RecordingSource implements Source {
     this.#unsettled = new Set();
     sink.lost(this.epoch++);
     return again;
+  }
+
+  wantMore(): void {
+    this.wanted++;
   }
 
   window(): Window {

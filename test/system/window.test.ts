@@ -76,3 +76,17 @@ for (const [what, hanging] of [
     assert.equal(target.receipts.duplicates, 0);
   });
 }
+
+test('no more is taken than the budget has room for, and one more of the steps in which the window grows', async (t) => {
+  const queue = broker.queueName();
+  const doors = gate();
+  const target = await Target.start(t, doors.respond);
+  const options = { url: target.urlTemplate, concurrency: 100, merchantConcurrency: 100, statsIntervalMs: 10 };
+  const worker = await startWorker(t, { broker: [broker.url], queue, ...options });
+  await put(broker, queue, ...orders('many', 2000, 1));
+  await target.until('a full budget', () => target.open === 100);
+  doors.open();
+  await target.until('all', () => target.received.length === 2000 && target.open === 0);
+  const peak = Math.max(...readings(worker).map(({ unsettled }) => unsettled));
+  assert.ok(peak < 1000, `${peak} of 2,000 were taken at once`);
+});

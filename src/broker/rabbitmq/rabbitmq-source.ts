@@ -130,6 +130,10 @@ export class RabbitmqSource implements Source {
     return 'pending';
   }
 
+  wantMore(): void {
+    this.#consumer.wantMore();
+  }
+
   window(): Window {
     return { unsettled: this.#consumer.unsettled, unsettledBytes: this.#consumer.unsettledBytes };
   }
