@@ -20,6 +20,8 @@ export interface Delivery {
   /** The handler's `confirm` must be asked before anything is sent. */
   readonly confirmFirst: boolean;
   readonly body: string;
+  /** Of the merchant ID and the body: tells a message whose publisher has reused an ID from a redelivery. */
+  readonly fingerprint: number;
   readonly bytes: number;
   /** Milliseconds since the epoch. */
   readonly publishedAt: number;

@@ -1,4 +1,3 @@
-import { crc32 } from 'node:zlib';
 import type { Delivery } from '../broker/source.ts';
 import type { Lane } from '../lane/lane.ts';
 import { ACK, type Settlement } from '../outcome.ts';
@@ -43,8 +42,8 @@ export class Ledger {
   }
 
   *entries(): Generator<Entry> {
-    yield* this.#first.inHand.values();
-    yield* this.#later.inHand.values();
+    yield* this.#first.inHand.entries();
+    yield* this.#later.inHand.entries();
   }
 
   /** The entry of the same copy, if it is in hand and really the same: publishers may reuse a message ID. */
@@ -56,10 +55,7 @@ export class Ledger {
 
   /** False when another message with this identity is in hand; the entry then lives without joining. */
   add(entry: Entry): boolean {
-    const { inHand } = this.#of(entry.delivery);
-    if (inHand.has(entry.key)) return false;
-    inHand.set(entry.key, entry);
-    return true;
+    return this.#of(entry.delivery).inHand.add(entry.key, entry);
   }
 
   /** Takes an entry out of hand, and remembers what a late twin is to be settled with. */
@@ -69,21 +65,20 @@ export class Ledger {
   }
 
   remember(key: string, delivery: Delivery, late: Late): void {
-    const print = fingerprint(delivery);
-    this.#of(delivery).remember(key, late === ACK ? print : { fingerprint: print, late });
+    const { fingerprint } = delivery;
+    this.#of(delivery).remember(key, late === ACK ? fingerprint : { fingerprint, late });
   }
 
   /** Takes an entry out of hand as if it had never come. */
   forget(entry: Entry): void {
-    const { inHand } = this.#of(entry.delivery);
-    if (inHand.get(entry.key) === entry) inHand.delete(entry.key);
+    this.#of(entry.delivery).inHand.remove(entry.key, entry);
   }
 
   /** Whether a copy is or was here. */
   knows(copy: { readonly identity: string; readonly hop: number }): boolean {
     const copies = copy.hop === 0 ? this.#first : this.#later;
     const key = keyOf(copy);
-    return copies.inHand.has(key) || copies.settled(key) !== undefined;
+    return copies.inHand.get(key) !== undefined || copies.settled(key) !== undefined;
   }
 
   /** What to settle this arrival with, if its copy was settled here before. */
@@ -93,7 +88,7 @@ export class Ledger {
     const settled = this.#of(delivery).settled(key);
     if (settled === undefined) return undefined;
     const [print, late] = typeof settled === 'number' ? [settled, ACK] : [settled.fingerprint, settled.late];
-    return print === fingerprint(delivery) ? late : undefined;
+    return print === delivery.fingerprint ? late : undefined;
   }
 
   #of(delivery: Delivery): Copies {
@@ -103,7 +98,7 @@ export class Ledger {
 
 /** Copies in hand, and a bounded memory of settled ones in two generations: when the young one is full, the old one goes. */
 class Copies {
-  readonly inHand = new Map<string, Entry>();
+  readonly inHand = new InHand();
   #young = new Map<string, Settled>();
   #old = new Map<string, Settled>();
 
@@ -120,14 +115,51 @@ class Copies {
 }
 
 /**
+ * Entries by their key. The map holds places in an array and not the entries: as entries come and go, V8 replaces a map's
+ * table again and again, an old table refers to the next one and to what it held, and one that was promoted would keep
+ * every later order in memory until the next full collection.
+ */
+class InHand {
+  readonly #places = new Map<string, number>();
+  readonly #entries: (Entry | undefined)[] = [];
+  readonly #free: number[] = [];
+
+  get size(): number {
+    return this.#places.size;
+  }
+
+  get(key: string): Entry | undefined {
+    const place = this.#places.get(key);
+    return place === undefined ? undefined : this.#entries[place];
+  }
+
+  /** False, and nothing is done, when the key is taken. */
+  add(key: string, entry: Entry): boolean {
+    if (this.#places.has(key)) return false;
+    const place = this.#free.pop() ?? this.#entries.length;
+    this.#entries[place] = entry;
+    this.#places.set(key, place);
+    return true;
+  }
+
+  /** Takes the entry out, if it is this one that the key stands for. */
+  remove(key: string, entry: Entry): void {
+    const place = this.#places.get(key);
+    if (place === undefined || this.#entries[place] !== entry) return;
+    this.#places.delete(key);
+    this.#entries[place] = undefined;
+    this.#free.push(place);
+  }
+
+  *entries(): Generator<Entry> {
+    for (const entry of this.#entries) if (entry !== undefined) yield entry;
+  }
+}
+
+/**
  * Names a copy among those of its kind: first-hop copies by their identity, which costs nothing, republished ones by hop
  * and identity, in which the digits before the first colon are ours.
  */
 export function keyOf(copy: { readonly identity: string; readonly hop: number }): string {
   return copy.hop === 0 ? copy.identity : `${copy.hop}:${copy.identity}`;
-}
-
-/** Tells a reused message ID from a redelivery. Computed in native code, in a fraction of what else an order costs. */
-function fingerprint({ body, merchantId }: Delivery): number {
-  return crc32(body, crc32(merchantId));
 }

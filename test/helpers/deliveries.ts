@@ -1,3 +1,4 @@
+import { crc32 } from 'node:zlib';
 import type { Delivery } from '../../src/broker/source.ts';
 import type { Clock } from '../../src/clock.ts';
 import type { Merchant } from '../../src/order.ts';
@@ -41,6 +42,7 @@ export function delivery(fields: Partial<Delivery> = {}): Delivery {
     crashes: 0,
     confirmFirst: false,
     body,
+    fingerprint: crc32(body, crc32(fields.merchantId ?? 'pizza')),
     bytes: Buffer.byteLength(body),
     publishedAt: WALL,
     deadlineAt: START + 600_000,

@@ -1,5 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import { createHash } from 'node:crypto';
+import { crc32 } from 'node:zlib';
 import type { Clock } from '../../clock.ts';
 import { jsonProblem } from '../../json-error.ts';
 import { countHeader, HEADER, type Headers, numberHeader, textHeader, textOf } from './headers.ts';
@@ -15,6 +16,7 @@ export interface Decoded {
   crashes: number;
   confirmFirst: boolean;
   body: string;
+  fingerprint: number;
   publishedAt: number;
   deadlineAt: number;
   notBeforeAt: number;
@@ -88,6 +90,7 @@ export class JsonCodec {
       crashes: countHeader(headers, HEADER.crashes, 0),
       confirmFirst: headers[HEADER.confirmFirst] === true,
       body: '',
+      fingerprint: 0,
       publishedAt,
       deadlineAt: now + (deadline - wall),
       notBeforeAt: notBefore === undefined || notBefore <= wall ? 0 : now + (notBefore - wall),
@@ -102,6 +105,7 @@ export class JsonCodec {
       decoded.body = content.toString('utf8');
       decoded.malformed = this.#fillFromBody(decoded, messageId);
     }
+    decoded.fingerprint = crc32(content, crc32(decoded.merchantId));
     return decoded;
   }
 

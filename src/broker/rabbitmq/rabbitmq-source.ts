@@ -205,6 +205,7 @@ export class RabbitmqSource implements Source {
       crashes: decoded.crashes,
       confirmFirst: decoded.confirmFirst,
       body: decoded.body,
+      fingerprint: decoded.fingerprint,
       bytes: message.content.length,
       publishedAt: decoded.publishedAt,
       deadlineAt: decoded.deadlineAt,

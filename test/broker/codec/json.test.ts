@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { test } from 'node:test';
+import { crc32 } from 'node:zlib';
 import fc from 'fast-check';
 import { type CodecOptions, type Decoded, type Incoming, JsonCodec } from '../../../src/broker/codec/json.ts';
 import { START, WALL } from '../../helpers/deliveries.ts';
@@ -40,12 +41,28 @@ test('an order that is nothing but JSON is read by its body', () => {
     crashes: 0,
     confirmFirst: false,
     body: text,
+    fingerprint: crc32(text, crc32('pizza')),
     publishedAt: WALL,
     deadlineAt: START + 600_000,
     notBeforeAt: 0,
     ours: false,
     malformed: undefined,
   });
+});
+
+test('messages of one ID whose bodies or merchants differ by one character have different fingerprints', () => {
+  const print = (body: string, merchant: string): number =>
+    decode(Buffer.from(body), { headers: { merchant_id: merchant, order_id: 'o' } }).fingerprint;
+  const text = fc.string({ minLength: 1, maxLength: 200 }).map((raw) => raw.toWellFormed());
+  fc.assert(
+    fc.property(text, fc.nat(), fc.constantFrom('a', '7', '}'), (body, place, character) => {
+      const at = place % body.length;
+      const other = `${body.slice(0, at)}${character}${body.slice(at + 1)}`.toWellFormed();
+      fc.pre(other !== body);
+      assert.notEqual(print(body, 'pizza'), print(other, 'pizza'));
+      assert.notEqual(print(body, 'pizza'), print(body, 'pizzb'));
+    }),
+  );
 });
 
 test('identity, order ID and merchant ID come from headers, else the body, else message_id, in every combination', () => {
