@@ -21,7 +21,7 @@ export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 STAMP := node_modules/.package-lock.json
 UNIT_TESTS := "test/*.test.ts" "test/{bench,broker,cli,dispatcher,lane,merchant,shard,sim}/**/*.test.ts"
 
-.PHONY: help setup broker test-broker demo work publish merchants check test bench build clean format
+.PHONY: help setup broker test-broker demo work publish merchants check test bench simulate build clean format
 help: ## Show this help
 	@echo 'orderlane: every merchant gets its own lane. Start with `make demo`.'
 	@echo
@@ -58,6 +58,9 @@ test: $(STAMP) test-broker ## All tests, with a real RabbitMQ
 
 bench: $(STAMP) test-broker ## The benchmark (ARGS="--help" for the options)
 	@node bench/run.ts $(if $(SCENARIO),--scenario $(SCENARIO)) $(ARGS)
+
+simulate: $(STAMP) ## The isolation rules under a virtual clock: what hanging merchants do to the others
+	@node bench/simulate.ts $(ARGS)
 
 build: $(STAMP) ## Plain JavaScript and declarations into dist/
 	@npm run -s build

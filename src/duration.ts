@@ -12,6 +12,14 @@ export function parseDuration(text: string): number | undefined {
   return Number.isSafeInteger(ms) ? ms : undefined;
 }
 
+/** How many a second: a number above 0 per s, m or h, as in `10/s`. Undefined for anything else, a bare number included. */
+export function parseRate(text: string): number | undefined {
+  const match = /^(\d{1,9}(?:\.\d{1,6})?) ?\/ ?(s|m|h)$/.exec(text);
+  if (match === null) return undefined;
+  const perSecond = (Number(match[1]) * 1000) / UNITS_MS[match[2] as keyof typeof UNITS_MS];
+  return perSecond > 0 ? perSecond : undefined;
+}
+
 /** The shortest exact text that `parseDuration` reads back: 90000 is `90s`, 7200000 is `2h`. */
 export function formatDuration(ms: number): string {
   const whole = Math.round(ms);

@@ -1,7 +1,9 @@
 import { availableParallelism } from 'node:os';
 import { isatty } from 'node:tty';
+import { parseHostPattern } from './host-pattern.ts';
 import type { Options } from './options.ts';
 import { type Setting, withoutPassword } from './setting.ts';
+import { UrlTemplate } from './url-template.ts';
 
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
@@ -12,11 +14,6 @@ const COMMA = /,/;
 function isBrokerAddress(address: string): boolean {
   const url = URL.parse(address);
   return url !== null && (url.protocol === 'amqp:' || url.protocol === 'amqps:') && /^[^\s,]+$/.test(url.hostname);
-}
-
-function isUrlTemplate(template: string): boolean {
-  const filled = template.replaceAll('{merchantId}', 'm');
-  return !/[{}]/.test(filled) && /^https?:$/.test(URL.parse(filled)?.protocol ?? '');
 }
 
 const POINTER = {
@@ -114,8 +111,9 @@ export const SETTINGS: { readonly [Key in keyof Required<Options>]: Setting } = 
     group: 'Merchants',
     describe: "One URL for all merchants instead; {merchantId} becomes the merchant's ID",
     type: 'string',
-    expect: 'an http or https URL such as https://pos.example.com/{merchantId}/orders, with no other {name} in it',
-    accepts: isUrlTemplate,
+    expect:
+      'an http or https URL such as https://pos.example.com/{merchantId}/orders, with no other {name}, no user name or password and no # in it',
+    accepts: (value) => typeof UrlTemplate.parse(value) !== 'string',
     shown: withoutPassword,
   },
   handler: {
@@ -131,8 +129,8 @@ export const SETTINGS: { readonly [Key in keyof Required<Options>]: Setting } = 
     type: 'list',
     default: [],
     separator: COMMA,
-    expect: 'a host such as pos.internal or 127.0.0.1',
-    accepts: (value) => /^[^\s/@\p{Cc}]+$/u.test(value),
+    expect: 'a host, host:port or *.suffix, such as pos.internal, 127.0.0.1:8080 or *.svc.cluster.local',
+    accepts: (value) => parseHostPattern(value) !== undefined,
   },
   merchantKey: {
     name: 'merchant-key',

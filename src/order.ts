@@ -36,6 +36,10 @@ export interface Merchant {
   readonly timeoutMs: number;
   /** How many of its orders may be in flight. */
   readonly concurrency: number;
+  /** How many of its orders may start in a second; absent for any number. */
+  readonly ratePerSecond?: number;
+  /** An operator's switch: while it is on, nothing is sent to the merchant. */
+  readonly paused: boolean;
   /** Its share of the turns when merchants compete for the process's budget. */
   readonly weight: number;
   readonly duplicates: DuplicatesPolicy;

@@ -6,7 +6,14 @@ export type Outcome =
   | { readonly kind: 'not-sent'; readonly reason: string }
   | { readonly kind: 'ambiguous'; readonly reason: string; readonly status?: number; readonly retryAfterMs?: number }
   | { readonly kind: 'throttled'; readonly reason: string; readonly status?: number; readonly retryAfterMs?: number }
-  | { readonly kind: 'deferred'; readonly reason: string; readonly delayMs: number }
+  | {
+      readonly kind: 'deferred';
+      readonly reason: string;
+      /** The delay that would suit. */
+      readonly delayMs: number;
+      /** The least that will do: when it would end after the deadline, the order has expired. */
+      readonly atLeastMs: number;
+    }
   | { readonly kind: 'expired'; readonly reason: string }
   | { readonly kind: 'failed'; readonly reason: string };
 

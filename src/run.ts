@@ -35,7 +35,7 @@ export interface Running {
   stats(): Stats;
 }
 
-const TICK_MS = 250;
+const TICK_MS = 100;
 const SWEEP_MS = 5_000;
 /** How long threads may take to end. */
 const STOP_LIMIT_MS = 2_000;
@@ -129,6 +129,8 @@ class Run implements Running {
     const dispatcher = new Dispatcher(
       {
         concurrency: options.concurrency,
+        prefetch: options.prefetch,
+        windowBytes: options.windowBytes,
         maxAttempts: options.maxAttempts,
         maxCrashes: options.maxCrashes,
         backoffMs: options.backoffMs,

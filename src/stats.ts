@@ -9,8 +9,15 @@ export interface ShardStats {
   readonly utilization: number;
 }
 
+/** What keeps a lane with orders in it from starting the next one. */
+export type Gate = 'budget' | 'share' | 'suspect' | 'shard' | 'pause' | 'breaker' | 'hold' | 'rate' | 'limit';
+
 export interface LaneStats {
   readonly merchant: string;
+  /** Absent when nothing waits, or the next order may start. */
+  readonly gate?: Gate;
+  /** Orders of its on the ladder that come back. */
+  readonly out: number;
   readonly inFlight: number;
   readonly waiting: number;
   /** Smoothed latency of answered calls, in milliseconds; 0 when none was answered yet. */
@@ -31,7 +38,11 @@ export interface Stats {
   /** Redeliveries of a copy that was still in hand or already settled. */
   readonly joined: number;
   readonly inFlight: number;
+  /** Calls in flight for longer than their merchant's normal. */
+  readonly overAge: number;
   readonly waiting: number;
+  /** That the budget is too small for the load, in words; absent when it is not. */
+  readonly pressure?: string;
   /** Deliveries that the broker has not been told the end of. */
   readonly unsettled: number;
   readonly unsettledBytes: number;

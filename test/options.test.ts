@@ -144,6 +144,45 @@ test('numbers and durations in odd spellings are refused, not guessed at', () =>
   }
 });
 
+test('a URL or a host that could not be used is refused with its source and what was expected, and without credentials', () => {
+  for (const [key, name, value, expectation, got] of [
+    [
+      'url',
+      'url',
+      'https://me:hunter2@pos.example.com/',
+      'an http or https URL .*no user name or password',
+      'https://***@',
+    ],
+    ['url', 'url', 'https://pos.example.com/a#b', 'an http or https URL .*no # in it', 'https://pos.example.com/a#b'],
+    ['url', 'url', 'https:pos.example.com', 'an http or https URL', 'https:'],
+    ['url', 'url', 'https://pos.example.com:{merchantId}/', 'an http or https URL', 'https://pos.example.com:'],
+    ['allowHost', 'allow-host', '*', 'a host, host:port or \\*\\.suffix', '*'],
+    ['allowHost', 'allow-host', 'a:99999', 'a host, host:port', 'a:99999'],
+    ['allowHost', 'allow-host', '*.127.0.0.1', 'a host, host:port', '*.127.0.0.1'],
+    ['allowHost', 'allow-host', 'a.*.b', 'a host, host:port', 'a.*.b'],
+  ] as const) {
+    const variable = environmentName(name);
+    const whole = key === 'url' ? value : ['pos.internal', value];
+    for (const [source, message] of [
+      [`--${name}`, refusal(() => resolveOptions({ ...URL_FLAG, [name]: value }, {}))],
+      [variable, refusal(() => resolveOptions(key === 'url' ? {} : URL_FLAG, { [variable]: value }))],
+      [
+        `${name} in c.json`,
+        refusal(() => resolveOptions({}, {}, { path: 'c.json', values: { ...URL_FLAG, [name]: whole } })),
+      ],
+      [key, refusal(() => completeOptions({ ...URL_FLAG, [key]: whole }))],
+    ] as const) {
+      assert.match(
+        message,
+        new RegExp(`^${source}: expected (?:an array, each entry )?${expectation}.*; got "`),
+        value,
+      );
+      assert.ok(message.includes(`; got "${got}`), message);
+      assert.doesNotMatch(message, /hunter2/);
+    }
+  }
+});
+
 test('a deadline beyond what RabbitMQ lets a consumer hold is refused with the reason', () => {
   const message = flagRefusal({ deadline: '29m' });
   assert.match(message, /^--deadline: expected a duration from 10ms to 25m, .*consumer_timeout.*; got "29m"$/);

@@ -3,8 +3,8 @@ import type { Job, Peer } from '../peer.ts';
 
 const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 
-/** orderlane itself, by its command line, with one shard. */
-export function orderlane(handler?: 'noop' | 'wait'): Peer {
+/** orderlane itself, by its command line, with one shard. A merchant may use all of the concurrency unless told otherwise. */
+export function orderlane(handler?: 'noop' | 'wait', merchantConcurrency?: number): Peer {
   return {
     name: 'orderlane',
     command: ({ broker, queue, concurrency, url }: Job) => {
@@ -21,7 +21,7 @@ export function orderlane(handler?: 'noop' | 'wait'): Peer {
         '--log-format',
         'json',
       ];
-      flags.push('--concurrency', inFlight, '--merchant-concurrency', inFlight);
+      flags.push('--concurrency', inFlight, '--merchant-concurrency', String(merchantConcurrency ?? concurrency));
       if (handler !== undefined)
         flags.push('--handler', fileURLToPath(new URL(`../handlers/${handler}.ts`, import.meta.url)));
       if (url !== undefined) flags.push('--url', url, '--allow-host', '127.0.0.1');

@@ -42,10 +42,13 @@ await channel.consume(job.queue, (message) => {
     return;
   }
   const work = does === 'got' ? send(message) : wait(WAIT_MS);
-  void work.then(() => {
-    channel.ack(message);
-    marker.ended();
-  });
+  work.then(
+    () => {
+      channel.ack(message);
+      marker.ended();
+    },
+    () => channel.nack(message), // back to the queue, as it would be by hand
+  );
 });
 process.once('SIGTERM', () => {
   void connection.close().then(() => process.exit(0));

@@ -4,7 +4,10 @@ import { type ErrorCode, OrderlaneError } from '../errors.ts';
 export const EXIT = {
   clean: { code: 0, when: 'ended as asked, with nothing left in hand' },
   fatal: { code: 1, when: 'anything not listed below; also a second SIGTERM or SIGINT' },
-  usage: { code: 2, when: 'an option or a file that cannot be used as given' },
+  usage: {
+    code: 2,
+    when: 'an option or a file that cannot be used as given; a broker whose certificate is not trusted',
+  },
   brokerUnreachable: { code: 3, when: 'the broker could not be reached at start' },
   drainTimedOut: { code: 4, when: 'time was up with orders still in hand; the broker keeps them' },
 } as const;

@@ -89,18 +89,27 @@ export class LiveView {
       lines.push({ text: `  shard ${index}  ${shard.state.padEnd(9)} in flight ${calls}   busy ${busy}${restarts}` });
     });
     lines.push({ text: '' });
-    lines.push({ text: '  slowest merchants        in flight   waiting   answers in   oldest call', format: 'dim' });
-    for (const { merchant, inFlight: calls, waiting: queued, latencyMs, oldestMs } of stats.slowest.slice(0, ROWS)) {
+    lines.push({
+      text: '  slowest merchants   in flight  waiting   out  answers in oldest call  held by',
+      format: 'dim',
+    });
+    for (const { merchant, inFlight: calls, waiting: queued, out, latencyMs, oldestMs, gate } of stats.slowest.slice(
+      0,
+      ROWS,
+    )) {
       const ill = ills.get(merchant);
-      const name = `${merchant}${ill === undefined ? '' : ` (${ill})`}`.padEnd(22);
+      const name = `${merchant}${ill === undefined ? '' : ` (${ill})`}`.padEnd(19);
       const cells = [
-        whole(calls).padStart(12),
-        whole(queued).padStart(10),
-        span(latencyMs).padStart(13),
-        span(oldestMs).padStart(14),
+        whole(calls).padStart(10),
+        whole(queued).padStart(9),
+        whole(out).padStart(6),
+        span(latencyMs).padStart(12),
+        span(oldestMs).padStart(12),
+        `  ${gate ?? ''}`,
       ];
       lines.push({ text: `  ${name}${cells.join('')}`, ...(ill === undefined ? {} : { format: 'yellow' }) });
     }
+    if (stats.pressure !== undefined) lines.push({ text: `  ${stats.pressure}`, format: 'yellow' });
     return lines;
   }
 

@@ -9,40 +9,40 @@ const AGAIN_MS = 600_000;
 /**
  * Finds the order that threads are lost to, and keeps the others from paying for it. When the thread's last words name the
  * order it worked on, that one is blamed and the rest are exonerated. When nothing names it, twice within ten minutes, every lane
- * that was sending becomes a suspect; suspects of a shard run one at a time until an order of theirs comes back, and one is blamed only
+ * that was sending is quarantined; those of a shard run one at a time until an order of theirs comes back, and one is blamed only
  * when it was alone on its thread. A lane that was blamed is held for longer each time.
  */
 export class Containment {
-  /** By shard: the suspect's order that is in flight. */
+  /** By shard: the quarantined lane's order that is in flight. */
   readonly #alone: (Entry | undefined)[] = [];
-  readonly #suspects = new Set<Lane<Entry>>();
+  readonly #quarantined = new Set<Lane<Entry>>();
   /** By shard: when it was last lost without a name. */
   readonly #unnamedAt: (number | undefined)[] = [];
 
-  get suspects(): ReadonlySet<Lane<Entry>> {
-    return this.#suspects;
+  get quarantined(): ReadonlySet<Lane<Entry>> {
+    return this.#quarantined;
   }
 
   forget(lane: Lane<Entry>): void {
-    this.#suspects.delete(lane);
+    this.#quarantined.delete(lane);
   }
 
   mayStart(lane: Lane<Entry>, now: number): boolean {
-    return !lane.suspect || (this.#alone[lane.shard] === undefined && now >= lane.heldUntil);
+    return !lane.quarantined || (this.#alone[lane.shard] === undefined && now >= lane.quarantinedUntil);
   }
 
   started(entry: Entry): void {
-    if (entry.lane.suspect) this.#alone[entry.lane.shard] = entry;
+    if (entry.lane.quarantined) this.#alone[entry.lane.shard] = entry;
   }
 
-  /** An attempt came back: its lane is no suspect any more. Returns whether that lets others start. */
+  /** An attempt came back: its lane is quarantined no more. Returns whether that lets others start. */
   cameBack(entry: Entry): boolean {
     const { lane } = entry;
-    if (!lane.suspect) return false;
+    if (!lane.quarantined) return false;
     if (this.#alone[lane.shard] === entry) this.#alone[lane.shard] = undefined;
-    lane.suspect = false;
+    lane.quarantined = false;
     lane.strikes = 0;
-    this.#suspects.delete(lane);
+    this.#quarantined.delete(lane);
     return true;
   }
 
@@ -51,26 +51,26 @@ export class Containment {
    * blame, if that is known.
    */
   lost(shard: number, onStack: Entry | undefined, sending: readonly Entry[], now: number): Entry | undefined {
-    const suspect = this.#alone[shard];
-    // A suspect beside others may be as innocent as they are.
-    const blamed = onStack ?? (sending.length === 1 && sending[0] === suspect ? suspect : undefined);
+    const alone = this.#alone[shard];
+    // One beside others may be as innocent as they are.
+    const blamed = onStack ?? (sending.length === 1 && sending[0] === alone ? alone : undefined);
     this.#alone[shard] = undefined;
     if (blamed === undefined) {
       // Once may be chance, and the price is high: one order at a time for every merchant that was sending.
       const again = now - (this.#unnamedAt[shard] ?? Number.NEGATIVE_INFINITY) < AGAIN_MS;
       this.#unnamedAt[shard] = now;
-      if (again || suspect !== undefined) for (const entry of sending) this.#suspect(entry.lane);
+      if (again || alone !== undefined) for (const entry of sending) this.#quarantine(entry.lane);
       return undefined;
     }
     const { lane } = blamed;
-    this.#suspect(lane);
+    this.#quarantine(lane);
     lane.strikes++;
-    lane.heldUntil = now + Math.min(HOLD_MAX_MS, HOLD_MS * 2 ** (lane.strikes - 1));
+    lane.quarantinedUntil = now + Math.min(HOLD_MAX_MS, HOLD_MS * 2 ** (lane.strikes - 1));
     return blamed;
   }
 
-  #suspect(lane: Lane<Entry>): void {
-    lane.suspect = true;
-    this.#suspects.add(lane);
+  #quarantine(lane: Lane<Entry>): void {
+    lane.quarantined = true;
+    this.#quarantined.add(lane);
   }
 }

@@ -1,20 +1,26 @@
 import type { Delivery, Sink, Source } from '../broker/source.ts';
 import type { Clock } from '../clock.ts';
-import { Lane } from '../lane/lane.ts';
+import { type Ending, Lane } from '../lane/lane.ts';
 import type { Directory } from '../merchant/directory.ts';
 import { ACK, type Outcome, type Settlement } from '../outcome.ts';
 import type { ThreadOutcome } from '../protocol.ts';
-import type { LaneStats, Stats } from '../stats.ts';
+import type { Gate, Stats } from '../stats.ts';
+import { Budget } from './budget.ts';
 import { Containment } from './containment.ts';
-import { type Entry, keyOf, Ledger } from './ledger.ts';
+import { Deferral, deferred } from './deferral.ts';
+import { type Entry, entryOf, keyOf, Ledger } from './ledger.ts';
+import { Pressure } from './pressure.ts';
 import { Scheduler } from './scheduler.ts';
 import { type Facts, settlementOf } from './settlement.ts';
 import type { Loss } from './shard.ts';
 import type { ShardPool } from './shard-pool.ts';
 import { Tally } from './tally.ts';
+import { worstLanes } from './worst-lanes.ts';
 
 export interface DispatcherOptions {
   readonly concurrency: number;
+  readonly prefetch: number;
+  readonly windowBytes: number;
   readonly maxAttempts: number;
   readonly maxCrashes: number;
   readonly backoffMs: number;
@@ -44,10 +50,20 @@ interface Settling {
   readonly settlement: Settlement;
 }
 
+/** A copy of ours that is on the ladder. */
+interface Out {
+  /** When it must have left it. */
+  readonly backAt: number;
+  /** Absent for a late twin's. */
+  readonly lane: Lane<Entry> | undefined;
+}
+
+const ANSWERED: Ending = { told: 'answered', overloaded: false, retryAfterMs: undefined };
+const FAILED: Ending = { told: 'failed', overloaded: false, retryAfterMs: undefined };
+const NEITHER: Ending = { told: 'neither', overloaded: false, retryAfterMs: undefined };
 const LANE_KEPT_MS = 60_000;
 /** Longer than the longest rung: its orders may be on the ladder. */
-const SUSPECT_KEPT_MS = 600_000;
-const SLOWEST = 8;
+const QUARANTINE_KEPT_MS = 600_000;
 /** How late the ladder may be, in a burst. */
 const RETURN_MS = 5_000;
 const RELEASE_DELAY_MS = 1000;
@@ -65,12 +81,16 @@ export class Dispatcher implements Sink {
   readonly #scheduler = new Scheduler<Entry>();
   readonly #containment = new Containment();
   readonly #settling = new Map<Delivery, Settling>();
-  /** Copies of ours that are on the ladder, and when each must have left it. */
-  readonly #out = new Map<string, number>();
+  /** By key. */
+  readonly #out = new Map<string, Out>();
+  /** Lanes with waiting orders that a gate holds: each is offered again a few times a second. */
+  readonly #blocked = new Set<Lane<Entry>>();
+  readonly #budget: Budget;
+  readonly #pressure = new Pressure();
+  readonly #deferral: Deferral;
   /** Channels up to this epoch are gone. */
   #lostEpoch = 0;
   readonly #tally = new Tally();
-  #inFlight = 0;
   #waiting = 0;
   #draining = false;
   #now = 0;
@@ -78,6 +98,8 @@ export class Dispatcher implements Sink {
   constructor(options: DispatcherOptions, parts: DispatcherParts) {
     this.#options = options;
     this.#parts = parts;
+    this.#budget = new Budget(options.concurrency);
+    this.#deferral = new Deferral(options);
   }
 
   // Source's side
@@ -108,23 +130,13 @@ export class Dispatcher implements Sink {
       return;
     }
     this.#tally.received++;
-    if (delivery.ours) this.#out.delete(key);
+    if (delivery.ours) this.#isBack(key);
     const lane = this.#laneOf(delivery.merchantId);
     if (lane === undefined) {
       this.#refuse(delivery, `unknown merchant '${delivery.merchantId}'`);
       return;
     }
-    const entry: Entry = {
-      key,
-      delivery,
-      twins: undefined,
-      lane,
-      state: 'waiting',
-      startedAt: 0,
-      confirmFirst: delivery.confirmFirst,
-      possiblySent: delivery.redelivered && late === undefined,
-      next: undefined,
-    };
+    const entry = entryOf(delivery, lane, key, delivery.redelivered && late === undefined);
     if (!this.#ledger.add(entry)) {
       this.#parts.log.warn(
         { merchant: lane.merchantId, order: delivery.orderId, identity: delivery.identity },
@@ -140,16 +152,21 @@ export class Dispatcher implements Sink {
       entry.confirmFirst ||= lane.merchant.duplicates === 'confirm';
     }
     if (delivery.notBeforeAt > now) {
-      this.#settle(
-        entry,
-        { kind: 'deferred', reason: 'its time has not come', delayMs: delivery.notBeforeAt - now },
-        now,
-      );
+      const delayMs = delivery.notBeforeAt - now;
+      this.#settle(entry, { kind: 'deferred', reason: 'its time has not come', delayMs, atLeastMs: delayMs }, now);
       return;
     }
     if (this.#draining && lane.merchant.duplicates !== 'idempotent') {
       this.#release(entry, now);
       return;
+    }
+    const gate = this.#gateOf(lane, now);
+    if (gate !== undefined || lane.waiting > 0) {
+      const leftMs = delivery.deadlineAt - now;
+      if (this.#deferral.isDue(lane, delivery.bytes, leftMs, this.#parts.source.window())) {
+        this.#settle(entry, deferred(lane, gate, delivery.hop, this.#parts.random(), now), now);
+        return;
+      }
     }
     lane.push(entry);
     this.#waiting++;
@@ -162,11 +179,13 @@ export class Dispatcher implements Sink {
     if (ended === undefined) return;
     this.#settling.delete(delivery);
     const { key, entry, settlement } = ended;
+    if (settlement.kind === 'defer' && entry !== undefined) this.#deferral.confirmed();
     if (settlement.kind === 'retry' || settlement.kind === 'defer') {
       // It may have come back already, when the first confirm was lost and it was published twice.
       const next = { identity: delivery.identity, hop: delivery.hop + 1 };
-      if (!this.#ledger.knows(next))
-        this.#out.set(keyOf(next), this.#parts.clock.now() + settlement.delayMs + RETURN_MS);
+      const backAt = this.#parts.clock.now() + settlement.delayMs + RETURN_MS;
+      this.#out.set(keyOf(next), { backAt, lane: entry?.lane });
+      if (this.#ledger.knows(next)) this.#isBack(keyOf(next));
     }
     if (entry === undefined) this.#ledger.remember(key, delivery, ACK);
     else this.#end(entry, ACK);
@@ -187,10 +206,8 @@ export class Dispatcher implements Sink {
 
   outcome(entry: Entry, outcome: ThreadOutcome): void {
     const now = this.#parts.clock.now();
-    const { lane } = entry;
-    this.#leaveFlight(entry);
-    if (isAnswer(outcome)) lane.answered(now - entry.startedAt);
-    if (this.#containment.cameBack(entry)) this.#offerSuspects();
+    this.#leaveFlight(entry, endingOf(outcome), now);
+    if (this.#containment.cameBack(entry)) this.#offerQuarantined();
     this.#settle(entry, outcome, now);
   }
 
@@ -216,7 +233,7 @@ export class Dispatcher implements Sink {
     );
     // Back to the head of their lanes, in the order in which they stood there.
     for (const entry of loss.handed.toReversed()) {
-      this.#leaveFlight(entry);
+      this.#leaveFlight(entry, NEITHER, now);
       if (entry === blamed) {
         this.#settle(entry, { kind: 'not-sent', reason: loss.why }, now, true);
         continue;
@@ -234,7 +251,7 @@ export class Dispatcher implements Sink {
       this.#waiting++;
     }
     for (const entry of loss.sending) {
-      this.#leaveFlight(entry);
+      this.#leaveFlight(entry, NEITHER, now);
       this.#settle(entry, { kind: 'ambiguous', reason: loss.why }, now, entry === blamed);
     }
   }
@@ -248,21 +265,30 @@ export class Dispatcher implements Sink {
 
   // Whoever runs it
 
-  /** To be called a few times a second: lets held lanes try again. */
+  /** To be called about ten times a second: finds calls that are over age, and lets held lanes try again. */
   tick(): void {
-    if (this.#containment.suspects.size === 0) return;
-    this.#offerSuspects();
-    this.#pump(this.#parts.clock.now());
+    const now = this.#parts.clock.now();
+    this.#budget.age(now);
+    let held = 0;
+    for (const lane of this.#blocked) {
+      if (this.#gateOf(lane, now) === 'suspect') held += lane.waiting;
+      if (lane.waiting > 0) this.#scheduler.offer(lane);
+    }
+    this.#blocked.clear();
+    this.#pump(now);
+    const lack = this.#pressure.judge(this.#budget, this.#waiting, held, now);
+    if (lack !== undefined) this.#parts.log.warn({ concurrency: this.#budget.limit, waiting: this.#waiting }, lack);
   }
 
   /** To be called every few seconds: lets go of lanes that have had nothing to do for a while, and of lost copies. */
   sweep(): void {
     const now = this.#parts.clock.now();
     // Another process on the same queue may have taken it; if not, the queue's own count has it by now.
-    for (const [key, backAt] of this.#out) if (now >= backAt) this.#out.delete(key);
+    for (const [key, { backAt }] of this.#out) if (now >= backAt) this.#isBack(key);
+    for (const lane of this.#blocked) this.#expire(lane, now);
     for (const lane of this.#lanes.values()) {
-      const keptMs = lane.suspect ? SUSPECT_KEPT_MS : LANE_KEPT_MS;
-      if (!lane.isIdle || now - Math.max(lane.usedAt, lane.heldUntil) < keptMs) continue;
+      const keptMs = lane.quarantined ? QUARANTINE_KEPT_MS : LANE_KEPT_MS;
+      if (!lane.isIdle || now - Math.max(lane.usedAt, lane.quarantinedUntil, lane.opensAt(now)) < keptMs) continue;
       this.#lanes.delete(lane.merchantId);
       this.#containment.forget(lane);
       this.#parts.shards.forget(lane.shard, lane.merchantId);
@@ -295,7 +321,7 @@ export class Dispatcher implements Sink {
 
   /** Orders that are being sent, or whose end is not durable yet. */
   get busy(): number {
-    return this.#inFlight + this.#settling.size;
+    return this.#budget.used + this.#settling.size;
   }
 
   /** Nothing is in hand, and nothing of ours is on the ladder. */
@@ -306,6 +332,7 @@ export class Dispatcher implements Sink {
   }
 
   snapshot(): Stats {
+    const now = this.#parts.clock.now();
     const tally = this.#tally;
     const window = this.#parts.source.window();
     return {
@@ -316,49 +343,84 @@ export class Dispatcher implements Sink {
       deadLettered: { ...tally.deadLettered },
       parked: tally.parked,
       joined: tally.joined,
-      inFlight: this.#inFlight,
+      inFlight: this.#budget.used,
+      overAge: this.#budget.overAge,
       waiting: this.#waiting,
+      ...(this.#pressure.words === undefined ? {} : { pressure: this.#pressure.words }),
       unsettled: window.unsettled,
       unsettledBytes: window.unsettledBytes,
       onLadder: this.#out.size,
       merchants: this.#lanes.size,
       shards: this.#parts.shards.stats(),
-      slowest: this.#slowest(),
+      slowest: worstLanes(
+        this.#lanes.values(),
+        this.#ledger.entries(),
+        (lane) => this.#gateOf(lane, now) ?? (this.#budget.isFull ? 'budget' : undefined),
+        now,
+      ),
     };
   }
 
   #pump(now: number): void {
     if (this.#draining) return;
     this.#now = now;
-    while (this.#inFlight < this.#options.concurrency) {
+    while (!this.#budget.isFull) {
       const lane = this.#scheduler.next(this.#mayStart);
       if (lane === undefined) {
-        this.#parts.source.wantMore();
+        if (this.#budget.hasRoom) this.#parts.source.wantMore();
         return;
       }
       const entry = lane.shift() as Entry;
       this.#waiting--;
       if (now >= entry.delivery.deadlineAt) {
-        const before = entry.possiblySent || entry.delivery.attempt > 1 ? '; an earlier attempt may have arrived' : '';
-        this.#settle(entry, { kind: 'expired', reason: `its deadline passed before it could be sent${before}` }, now);
+        this.#settle(entry, expiredOutcome(entry), now);
         continue;
       }
       entry.state = 'in-flight';
       entry.startedAt = now;
-      lane.inFlight++;
-      this.#inFlight++;
+      entry.era = lane.started(now);
+      this.#budget.started(entry);
       this.#containment.started(entry);
       this.#parts.shards.hand(entry);
     }
   }
 
-  readonly #mayStart = (lane: Lane<Entry>): boolean =>
-    lane.mayStart && this.#parts.shards.isReady(lane.shard) && this.#containment.mayStart(lane, this.#now);
+  readonly #mayStart = (lane: Lane<Entry>): boolean => {
+    if (lane.waiting === 0) return false;
+    if (this.#gateOf(lane, this.#now) === undefined) return true;
+    this.#blocked.add(lane);
+    return false;
+  };
 
-  #leaveFlight(entry: Entry): void {
+  /** What keeps a lane's next order from starting, besides that the budget may be full. */
+  #gateOf(lane: Lane<Entry>, now: number): Exclude<Gate, 'budget'> | undefined {
+    const own = lane.gate(now);
+    if (own !== undefined) return own;
+    if (!this.#parts.shards.isReady(lane.shard) || !this.#containment.mayStart(lane, now)) return 'shard';
+    if (lane.isSuspect && !this.#budget.trustsSuspects) return 'suspect';
+    return lane.inFlight >= this.#budget.share ? 'share' : undefined;
+  }
+
+  #isBack(key: string): void {
+    const out = this.#out.get(key);
+    if (out === undefined) return;
+    this.#out.delete(key);
+    if (out.lane !== undefined) out.lane.out--;
+  }
+
+  /** Orders of a lane that stands still do not wait past their deadlines for a turn. */
+  #expire(lane: Lane<Entry>, now: number): void {
+    if (lane.waiting === 0) return;
+    const expired = lane.keepOnly((entry) => now < entry.delivery.deadlineAt);
+    this.#waiting -= expired.length;
+    for (const entry of expired) this.#settle(entry, expiredOutcome(entry), now);
+  }
+
+  #leaveFlight(entry: Entry, ending: Ending, now: number): void {
     const { lane } = entry;
-    this.#inFlight--;
-    lane.inFlight--;
+    lane.ended(entry.era, entry.startedAt, ending, now);
+    if (ending.told === 'answered') this.#budget.answered(lane.shard, now - entry.startedAt);
+    this.#budget.ended(entry);
     if (lane.waiting > 0) this.#scheduler.offer(lane);
   }
 
@@ -374,6 +436,8 @@ export class Dispatcher implements Sink {
         return;
       case 'pending':
         this.#settling.set(delivery, { key: entry.key, entry, settlement });
+        if (settlement.kind === 'defer') this.#deferral.published();
+        if (settlement.kind === 'defer' || settlement.kind === 'retry') entry.lane.out++;
         return;
       case 'stale':
         // Its channel is gone: the order comes again, and is then settled by what we know.
@@ -383,7 +447,11 @@ export class Dispatcher implements Sink {
 
   /** Gives an order back that was not sent. The broker would mark it as redelivered: possibly sent, for all anybody knows. */
   #release(entry: Entry, now: number): void {
-    this.#settle(entry, { kind: 'deferred', reason: 'shutting down', delayMs: RELEASE_DELAY_MS }, now);
+    this.#settle(
+      entry,
+      { kind: 'deferred', reason: 'shutting down', delayMs: RELEASE_DELAY_MS, atLeastMs: RELEASE_DELAY_MS },
+      now,
+    );
   }
 
   #end(entry: Entry, late: Settlement): void {
@@ -475,36 +543,23 @@ export class Dispatcher implements Sink {
     return fresh;
   }
 
-  #offerSuspects(): void {
-    for (const lane of this.#containment.suspects) {
+  #offerQuarantined(): void {
+    for (const lane of this.#containment.quarantined) {
       if (lane.waiting > 0) this.#scheduler.offer(lane);
     }
   }
-
-  #slowest(): LaneStats[] {
-    const now = this.#parts.clock.now();
-    const oldest = new Map<Lane<Entry>, number>();
-    for (const entry of this.#ledger.entries()) {
-      if (entry.state === 'in-flight')
-        oldest.set(entry.lane, Math.max(oldest.get(entry.lane) ?? 0, now - entry.startedAt));
-    }
-    const rows: LaneStats[] = [];
-    for (const lane of this.#lanes.values()) {
-      if (lane.isIdle) continue;
-      rows.push({
-        merchant: lane.merchantId,
-        inFlight: lane.inFlight,
-        waiting: lane.waiting,
-        latencyMs: lane.latencyMs,
-        oldestMs: oldest.get(lane) ?? 0,
-      });
-    }
-    const badness = (row: LaneStats): number => Math.max(row.oldestMs, row.latencyMs);
-    return rows.sort((a, b) => badness(b) - badness(a)).slice(0, SLOWEST);
-  }
 }
 
-/** Whether the merchant answered: only then does the time say something about the merchant. */
-function isAnswer(outcome: ThreadOutcome): boolean {
-  return outcome.kind === 'delivered' || ('status' in outcome && outcome.status !== undefined);
+function expiredOutcome({ possiblySent, delivery }: Entry): Outcome {
+  const before = possiblySent || delivery.attempt > 1 ? '; an earlier attempt may have arrived' : '';
+  return { kind: 'expired', reason: `its deadline passed before it could be sent${before}` };
+}
+
+/** What an attempt tells of the merchant: an answer is an answer, whatever it says; what our own side came to tells nothing. */
+function endingOf(outcome: ThreadOutcome): Ending {
+  const { kind } = outcome;
+  if (kind === 'throttled') return { told: 'answered', overloaded: true, retryAfterMs: outcome.retryAfterMs };
+  if (kind === 'delivered' || kind === 'rejected' || ('status' in outcome && outcome.status !== undefined))
+    return ANSWERED;
+  return kind === 'not-sent' || kind === 'ambiguous' ? FAILED : NEITHER;
 }

@@ -11,13 +11,39 @@ export interface Entry {
   /** Further arrivals of the same copy, settled by the same outcome. */
   twins: Delivery[] | undefined;
   readonly lane: Lane<Entry>;
+  readonly bytes: number;
   state: 'waiting' | 'in-flight' | 'settling';
   /** When it was handed to its shard, on the clock's monotonic scale. */
   startedAt: number;
+  /** What its lane's breaker was when it was handed out. */
+  era: number;
+  overAge: boolean;
+  earlier: Entry | undefined;
+  later: Entry | undefined;
   confirmFirst: boolean;
   /** Somebody who is gone may have sent it. */
   readonly possiblySent: boolean;
   next: Entry | undefined;
+}
+
+/** The entry of a delivery that has just arrived. */
+export function entryOf(delivery: Delivery, lane: Lane<Entry>, key: string, possiblySent: boolean): Entry {
+  return {
+    key,
+    delivery,
+    twins: undefined,
+    lane,
+    bytes: delivery.bytes,
+    state: 'waiting',
+    startedAt: 0,
+    era: 0,
+    overAge: false,
+    earlier: undefined,
+    later: undefined,
+    confirmFirst: delivery.confirmFirst,
+    possiblySent,
+    next: undefined,
+  };
 }
 
 /** What a late twin is to be settled with; `released` means that its first arrival was never sent. */

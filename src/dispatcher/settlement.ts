@@ -36,7 +36,7 @@ export function settlementOf(outcome: Outcome, facts: Facts): Settlement {
     case 'expired':
       return dead(outcome.kind, outcome.reason);
     case 'deferred':
-      return defer(outcome.reason, outcome.delayMs, facts);
+      return defer(outcome.reason, outcome.delayMs, outcome.atLeastMs, facts);
     case 'not-sent':
       return retry(outcome.reason, 0, facts.confirmFirst, 'max-attempts', facts);
     case 'throttled':
@@ -98,8 +98,8 @@ function retry(
   };
 }
 
-function defer(reason: string, delayMs: number, facts: Facts): Settlement {
-  const rung = rungFor(delayMs, delayMs, facts.leftMs);
+function defer(reason: string, delayMs: number, atLeastMs: number, facts: Facts): Settlement {
+  const rung = rungFor(delayMs, atLeastMs, facts.leftMs);
   if (rung === undefined) return dead('expired', `it would have to wait past its deadline: ${reason}`);
   return {
     kind: 'defer',

@@ -1,26 +1,58 @@
 import type { Merchant } from '../order.ts';
+import { AdaptiveLimit } from './adaptive-limit.ts';
+import { CircuitBreaker, type Told } from './circuit-breaker.ts';
+import { RateLimit } from './rate-limit.ts';
 
 /** Anything that can wait in a lane; linked through itself, so that waiting allocates nothing. */
 export interface Waiting {
   next: Waiting | undefined;
+  readonly bytes: number;
+}
+
+/** What keeps a lane from starting its next order, of those that are the lane's own. */
+export type LaneGate = 'pause' | 'breaker' | 'hold' | 'rate' | 'limit';
+
+/** How a call ended, as far as its lane must know. */
+export interface Ending {
+  readonly told: Told;
+  /** The merchant said that it has too many. */
+  readonly overloaded: boolean;
+  /** How long it asked to be left alone, in milliseconds. */
+  readonly retryAfterMs: number | undefined;
 }
 
 /** How much of a new latency enters the average: about the last ten answers count. */
 const SMOOTHING = 0.1;
+const HOLD_MS = 1_000;
+const HOLD_MAX_MS = 60_000;
+/** A call that takes this many times its merchant's usual latency is over age. */
+const OVER_AGE_FACTOR = 4;
 
 /**
- * One merchant's admission control: its waiting orders, first in first out, and how many of its calls are in flight. It
+ * One merchant's admission control: its waiting orders, first in first out, and what says when the next may start. It
  * lives on the main thread and outlives the thread that makes the calls.
  */
 export class Lane<T extends Waiting> {
   readonly merchantId: string;
   readonly shard: number;
-  /** The directory's entry; replaced when the directory changes. */
-  merchant: Merchant;
+  readonly limit: AdaptiveLimit;
+  readonly breaker: CircuitBreaker = new CircuitBreaker();
   inFlight = 0;
   waiting = 0;
+  /** Calls in flight that are over age. */
+  overAge = 0;
+  /** Calls in flight that count as hanging. */
+  hanging = 0;
+  /** Bytes of the orders that wait. */
+  waitingBytes = 0;
+  /** Orders that are on the ladder and come back. */
+  out = 0;
   /** Smoothed latency of answered calls, in milliseconds; 0 before the first. Time-outs never enter. */
   latencyMs = 0;
+  /** Its last call was not answered, and none has been since. */
+  failing = false;
+  /** The merchant asked to be left alone until then. */
+  holdUntil = 0;
   /** The directory does not have the merchant any more: what is in hand is finished, more is refused. */
   isGone = false;
   /** In the scheduler's ring. */
@@ -28,20 +60,35 @@ export class Lane<T extends Waiting> {
   /** Turns that it may still take before it goes to the ring's end. */
   credit = 0;
   /** A thread was lost while an order of this lane ran, and it is not proven innocent: its orders run one at a time. */
-  suspect = false;
+  quarantined = false;
   /** Threads lost to it since its last good answer. */
   strikes = 0;
   /** When it last took an order, on the clock's monotonic scale. */
   usedAt = 0;
-  /** While suspect, nothing starts before this time. */
-  heldUntil = 0;
+  /** While quarantined, nothing starts before this time. */
+  quarantinedUntil = 0;
+  #merchant: Merchant;
+  #rate: RateLimit | undefined;
+  /** Times in a row that the merchant had too many. */
+  #overloads = 0;
   #first: T | undefined;
   #last: T | undefined;
 
   constructor(merchant: Merchant, shard: number) {
     this.merchantId = merchant.id;
-    this.merchant = merchant;
     this.shard = shard;
+    this.#merchant = merchant;
+    this.limit = new AdaptiveLimit(merchant.concurrency);
+  }
+
+  /** The directory's entry; replaced when the directory changes. */
+  get merchant(): Merchant {
+    return this.#merchant;
+  }
+
+  set merchant(merchant: Merchant) {
+    this.#merchant = merchant;
+    this.limit.max = merchant.concurrency;
   }
 
   push(order: T): void {
@@ -50,6 +97,7 @@ export class Lane<T extends Waiting> {
     else this.#last.next = order;
     this.#last = order;
     this.waiting++;
+    this.waitingBytes += order.bytes;
   }
 
   /** Puts an order back that was handed out and provably not sent. */
@@ -58,6 +106,7 @@ export class Lane<T extends Waiting> {
     this.#first = order;
     this.#last ??= order;
     this.waiting++;
+    this.waitingBytes += order.bytes;
   }
 
   shift(): T | undefined {
@@ -67,6 +116,7 @@ export class Lane<T extends Waiting> {
     if (this.#first === undefined) this.#last = undefined;
     order.next = undefined;
     this.waiting--;
+    this.waitingBytes -= order.bytes;
     return order;
   }
 
@@ -77,6 +127,7 @@ export class Lane<T extends Waiting> {
     this.#first = undefined;
     this.#last = undefined;
     this.waiting = 0;
+    this.waitingBytes = 0;
     while (order !== undefined) {
       const next = order.next as T | undefined;
       if (passes(order)) this.push(order);
@@ -86,18 +137,83 @@ export class Lane<T extends Waiting> {
     return removed;
   }
 
-  /** Something waits, and its merchant may have one more call in flight. */
-  get mayStart(): boolean {
-    return this.waiting > 0 && this.inFlight < this.merchant.concurrency;
+  /** What keeps the next order from starting, if something does. */
+  gate(now: number): LaneGate | undefined {
+    if (this.#merchant.paused) return 'pause';
+    if (!this.breaker.allows(now)) return 'breaker';
+    if (now < this.holdUntil) return 'hold';
+    if (this.inFlight >= this.limit.value) return 'limit';
+    return this.#limitedRate(now)?.allows(now) === false ? 'rate' : undefined;
   }
 
-  /** Takes an answered call into the average. */
-  answered(latencyMs: number): void {
-    this.latencyMs = this.latencyMs === 0 ? latencyMs : this.latencyMs + SMOOTHING * (latencyMs - this.latencyMs);
+  /** When its gate opens, on the clock's scale, as far as that is a matter of time. */
+  opensAt(now: number): number {
+    return Math.max(this.breaker.opensAt, this.holdUntil, this.#limitedRate(now)?.opensAt(now) ?? 0);
   }
 
-  /** Nothing of it is left in this process. */
+  /** A call over age, or a failure that no answer followed. */
+  get isHanging(): boolean {
+    return this.overAge > 0 || this.failing;
+  }
+
+  /** It hangs, or it may: calls in flight, and nothing known of it. */
+  get isSuspect(): boolean {
+    return this.isHanging || (this.latencyMs === 0 && this.inFlight > 0);
+  }
+
+  /** How long a call may take before it is over age, in milliseconds. */
+  get normalMs(): number {
+    return OVER_AGE_FACTOR * this.latencyMs;
+  }
+
+  /** How many orders a second it serves when all is well; a guess of one a second a call before anything is known. */
+  get servesPerSecond(): number {
+    const most = (this.limit.value * 1000) / (this.latencyMs === 0 ? 1000 : this.latencyMs);
+    return Math.min(most, this.#merchant.ratePerSecond ?? most);
+  }
+
+  /** A call is handed to the shard; returns what `ended` must bring back. */
+  started(now: number): number {
+    this.inFlight++;
+    this.#limitedRate(now)?.started();
+    return this.breaker.started();
+  }
+
+  ended(era: number, startedAt: number, { told, overloaded, retryAfterMs }: Ending, now: number): void {
+    if (told === 'answered') {
+      const latencyMs = now - startedAt;
+      this.latencyMs = this.latencyMs === 0 ? latencyMs : this.latencyMs + SMOOTHING * (latencyMs - this.latencyMs);
+      this.failing = false;
+      if (!overloaded) {
+        this.#overloads = 0;
+        this.limit.answered(this.inFlight);
+      }
+    } else if (told === 'failed') {
+      this.failing = true;
+    }
+    if (told === 'failed' || overloaded) this.limit.overloaded(startedAt, now);
+    if (overloaded) this.#hold(retryAfterMs, now);
+    this.breaker.ended(era, told, now);
+    this.inFlight--;
+  }
+
+  /** Nothing of it is left in this process, nor will come back to it. */
   get isIdle(): boolean {
-    return this.waiting === 0 && this.inFlight === 0;
+    return this.waiting === 0 && this.inFlight === 0 && this.out === 0;
+  }
+
+  /** Without a time from the merchant, twice as long each time in a row. */
+  #hold(retryAfterMs: number | undefined, now: number): void {
+    const ms = retryAfterMs ?? Math.min(HOLD_MAX_MS, HOLD_MS * 2 ** Math.min(this.#overloads, 10));
+    this.#overloads++;
+    this.holdUntil = Math.max(this.holdUntil, now + ms);
+  }
+
+  #limitedRate(now: number): RateLimit | undefined {
+    const { ratePerSecond } = this.#merchant;
+    if (ratePerSecond !== this.#rate?.perSecond) {
+      this.#rate = ratePerSecond === undefined ? undefined : new RateLimit(ratePerSecond, now);
+    }
+    return this.#rate;
   }
 }

@@ -1,14 +1,14 @@
 import { BlockList, isIP, isIPv4 } from 'node:net';
+import { parseHostPattern, plainHost } from '../host-pattern.ts';
+
+export { hostPatternProblem } from '../host-pattern.ts';
 
 /**
  * Which places a call may go to. HTTPS to public addresses needs nobody's leave; plain HTTP, and addresses that are
  * private, loopback, link-local (cloud metadata), reserved or multicast, are for the hosts an operator allowed by name.
  *
- * A pattern is `host`, `host:port`, `*.suffix` or `*.suffix:port`. `host` is a name or an IP address (an IPv6 address
- * with a port in brackets) and matches itself alone, on every port unless one is given. `*.suffix` matches every name
- * below the suffix, at any depth, and not the suffix itself. Case and a trailing dot do not matter. A name is matched as
- * it is written in the URL: allowing a name allows whatever it resolves to, and allowing an address does not allow the
- * names that resolve to it.
+ * A name is matched as it is written in the URL: allowing a name allows whatever it resolves to, and allowing an address
+ * does not allow the names that resolve to it.
  */
 export class AddressGuard {
   /** What was allowed, as text. */
@@ -20,7 +20,7 @@ export class AddressGuard {
   constructor(patterns: readonly string[]) {
     this.patterns = patterns;
     for (const pattern of patterns) {
-      const parsed = parsePattern(pattern);
+      const parsed = parseHostPattern(pattern);
       if (parsed !== undefined) (parsed.below ? this.#suffixes : this.#places).add(parsed.place);
     }
   }
@@ -57,12 +57,6 @@ export class AddressGuard {
 export class AddressRefused extends Error {
   override readonly name = 'AddressRefused';
   readonly code = 'EADDRGUARD';
-}
-
-/** What is wrong with a host pattern; undefined when nothing is. */
-export function hostPatternProblem(pattern: string): string | undefined {
-  if (parsePattern(pattern) !== undefined) return undefined;
-  return `expected a host, host:port or *.suffix, received ${JSON.stringify(pattern)}`;
 }
 
 /** Names that never leave the machine (RFC 6761). */
@@ -130,24 +124,6 @@ for (const [net, prefix] of NOT_PUBLIC_V4) {
 const NOT_PUBLIC_6 = new BlockList();
 for (const [net, prefix] of NOT_PUBLIC_V6) NOT_PUBLIC_6.addSubnet(net, prefix, 'ipv6');
 
-function plainHost(host: string): string {
-  const open = host.startsWith('[') && host.endsWith(']') ? host.slice(1, -1) : host;
-  return (open.endsWith('.') ? open.slice(0, -1) : open).toLowerCase();
-}
-
 function placeOf(name: string, port: number): string {
   return name.includes(':') ? `[${name}]:${port}` : `${name}:${port}`;
-}
-
-function parsePattern(pattern: string): { place: string; below: boolean } | undefined {
-  const below = pattern.startsWith('*.');
-  const rest = below ? pattern.slice(2) : pattern;
-  // The URL parser brings a host to the form in which it will be compared: lower case, Punycode, canonical addresses.
-  const bare = isIP(rest) === 6 ? `[${rest}]` : rest;
-  const match = /^([^*/\\?#@\s]+?)(?::(\d{1,5}))?$/.exec(bare);
-  if (match === null || !URL.canParse(`http://${match[1]}`)) return undefined;
-  const url = new URL(`http://${match[1]}`);
-  const name = plainHost(url.hostname);
-  if (url.port !== '' || name === '' || (below && isIP(name) !== 0) || Number(match[2] ?? 1) > 65_535) return undefined;
-  return { place: match[2] === undefined ? name : `${name}:${Number(match[2])}`, below };
 }

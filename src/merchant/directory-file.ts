@@ -1,7 +1,7 @@
 import { validateHeaderName, validateHeaderValue } from 'node:http';
 import { isAbsolute, resolve } from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
-import { parseDuration } from '../duration.ts';
+import { parseDuration, parseRate } from '../duration.ts';
 import { jsonProblem } from '../json-error.ts';
 import type { DuplicatesPolicy } from '../order.ts';
 import { nearest } from '../spelling.ts';
@@ -17,6 +17,8 @@ export interface Entry {
   auth?: Auth;
   timeoutMs?: number;
   concurrency?: number;
+  ratePerSecond?: number;
+  paused?: boolean;
   weight?: number;
   duplicates?: DuplicatesPolicy;
   keyWindowMs?: number;
@@ -29,7 +31,18 @@ export interface DirectoryFile {
 }
 
 const FIELDS = ['allowHosts', 'defaults', 'merchants'];
-const ENTRY_FIELDS = ['url', 'headers', 'auth', 'timeout', 'concurrency', 'weight', 'duplicates', 'keyWindow'];
+const ENTRY_FIELDS = [
+  'url',
+  'headers',
+  'auth',
+  'timeout',
+  'concurrency',
+  'rate',
+  'paused',
+  'weight',
+  'duplicates',
+  'keyWindow',
+];
 const POLICIES: readonly DuplicatesPolicy[] = ['idempotent', 'confirm', 'never'];
 const AUTH_FIELDS = {
   bearer: ['type', 'env', 'file'],
@@ -126,6 +139,13 @@ function readEntry(raw: unknown, path: readonly string[], folder: string, proble
       case 'concurrency':
         entry.concurrency = readWhole(value, Number.MAX_SAFE_INTEGER, tell);
         break;
+      case 'rate':
+        entry.ratePerSecond = readRate(value, tell);
+        break;
+      case 'paused':
+        entry.paused = value === true;
+        if (typeof value !== 'boolean') tell(`expected true or false, received ${shown(value)}`);
+        break;
       case 'weight':
         entry.weight = readWhole(value, 100, tell);
         break;
@@ -148,6 +168,13 @@ function readDuration(value: unknown, tell: Tell): number {
   const ms = typeof value === 'string' ? parseDuration(value) : undefined;
   if (ms !== undefined && ms > 0) return ms;
   tell(`expected a duration above 0 with a unit, such as "15s", received ${shown(value)}`);
+  return 1;
+}
+
+function readRate(value: unknown, tell: Tell): number {
+  const rate = typeof value === 'string' ? parseRate(value) : undefined;
+  if (rate !== undefined) return rate;
+  tell(`expected a rate above 0 a second, minute or hour, such as "10/s" or "600/m", received ${shown(value)}`);
   return 1;
 }
 

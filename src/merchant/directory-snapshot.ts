@@ -4,11 +4,11 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { formatDuration } from '../duration.ts';
 import { messageOf, OrderlaneError } from '../errors.ts';
 import type { Merchant } from '../order.ts';
+import { UrlTemplate } from '../url-template.ts';
 import { AddressGuard, hostPatternProblem } from './address-guard.ts';
 import { type DirectoryFile, type Entry, readDirectoryFile } from './directory-file.ts';
 import { Problems } from './problems.ts';
 import { type SecretRef, Secrets } from './secrets.ts';
-import { UrlTemplate } from './url-template.ts';
 
 export interface DirectorySource {
   /** The directory file. Excludes `url`. */
@@ -117,11 +117,14 @@ export class DirectorySnapshot {
       return undefined;
     }
     const { defaults } = this.#file;
+    const ratePerSecond = entry.ratePerSecond ?? defaults.ratePerSecond;
     return {
       id: merchantId,
       ...(url === undefined ? {} : { url }),
       headers: entry.headers === undefined && entry.auth === undefined ? this.#headers : this.#headersOf(entry),
       timeoutMs: entry.timeoutMs ?? defaults.timeoutMs ?? this.#source.timeoutMs,
+      paused: entry.paused ?? defaults.paused ?? false,
+      ...(ratePerSecond === undefined ? {} : { ratePerSecond }),
       concurrency: entry.concurrency ?? defaults.concurrency ?? this.#source.concurrency,
       weight: entry.weight ?? defaults.weight ?? DEFAULT_WEIGHT,
       duplicates: entry.duplicates ?? defaults.duplicates ?? 'idempotent',

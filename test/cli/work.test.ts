@@ -21,6 +21,7 @@ const NOBODY = 'amqp://127.0.0.1:1';
 
 const STATS: Stats = {
   received: 12,
+  overAge: 0,
   outcomes: {
     delivered: 8,
     rejected: 2,

@@ -220,7 +220,16 @@ class World {
 
   #start(): Dispatcher {
     return new Dispatcher(
-      { concurrency: 5, maxAttempts: 4, maxCrashes: 2, backoffMs: 1000, backoffMaxMs: 4000, canConfirm: true },
+      {
+        concurrency: 5,
+        prefetch: 20,
+        windowBytes: 1_000_000,
+        maxAttempts: 4,
+        maxCrashes: 2,
+        backoffMs: 1000,
+        backoffMaxMs: 4000,
+        canConfirm: true,
+      },
       {
         source: this.broker,
         shards: {
@@ -315,7 +324,7 @@ class World {
       while (this.broker.queue.length > 0) this.broker.deliver(this.dispatcher);
       while (this.#inFlight.length > 0) this.#end(0, { kind: 'delivered' });
       for (let i = 0; i < 100; i++) this.broker.store(this.dispatcher, true);
-      this.#pass(500);
+      this.#pass(2000);
       this.#check();
       while (this.broker.ladder.length > 0) this.broker.returnFromLadder();
     }

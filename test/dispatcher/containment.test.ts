@@ -1,28 +1,19 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Containment } from '../../src/dispatcher/containment.ts';
-import { type Entry, keyOf } from '../../src/dispatcher/ledger.ts';
+import { type Entry, entryOf, keyOf } from '../../src/dispatcher/ledger.ts';
 import { Lane } from '../../src/lane/lane.ts';
 import { delivery, merchant } from '../helpers/deliveries.ts';
 
-function entryOf(id: string, shard = 0): Entry {
+function entryFor(id: string, shard = 0): Entry {
   const of = delivery({ merchantId: id });
-  const lane = new Lane<Entry>(merchant({ id }), shard);
-  return {
-    key: keyOf(of),
-    delivery: of,
-    twins: undefined,
-    lane,
-    state: 'in-flight',
-    startedAt: 0,
-    confirmFirst: false,
-    possiblySent: false,
-    next: undefined,
-  };
+  const entry = entryOf(of, new Lane<Entry>(merchant({ id }), shard), keyOf(of), false);
+  entry.state = 'in-flight';
+  return entry;
 }
 
 function nextOf(entry: Entry): Entry {
-  return { ...entryOf(entry.lane.merchantId), lane: entry.lane };
+  return { ...entryFor(entry.lane.merchantId), lane: entry.lane };
 }
 
 /** One that has seen a shard lost without a name: the next is no chance. */
@@ -34,20 +25,20 @@ function lostOnce(): Containment {
 
 test('one loss that nobody is known to have caused makes nobody a suspect, a second within ten minutes does', () => {
   const containment = new Containment();
-  const a = entryOf('a');
+  const a = entryFor('a');
   containment.lost(0, undefined, [a], 0);
-  assert.equal(a.lane.suspect, false);
+  assert.equal(a.lane.quarantined, false);
   containment.lost(0, undefined, [a], 600_000);
-  assert.equal(a.lane.suspect, false);
+  assert.equal(a.lane.quarantined, false);
   containment.lost(0, undefined, [a], 1_199_999);
-  assert.equal(a.lane.suspect, true);
+  assert.equal(a.lane.quarantined, true);
 });
 
 test('a loss that nobody is known to have caused makes everybody who was sending a suspect, and blames nobody', () => {
   const containment = lostOnce();
-  const [a, b, c] = [entryOf('a'), entryOf('b'), entryOf('c')];
+  const [a, b, c] = [entryFor('a'), entryFor('b'), entryFor('c')];
   assert.equal(containment.lost(0, undefined, [a, b], 0), undefined);
-  assert.deepEqual([...containment.suspects], [a.lane, b.lane]);
+  assert.deepEqual([...containment.quarantined], [a.lane, b.lane]);
   assert.deepEqual(
     [a, b, c].map((each) => containment.mayStart(each.lane, 0)),
     [true, true, true],
@@ -57,7 +48,7 @@ test('a loss that nobody is known to have caused makes everybody who was sending
 
 test('suspects of a shard run one at a time, those of another shard and the innocent beside them', () => {
   const containment = lostOnce();
-  const [a, b, innocent, elsewhere] = [entryOf('a'), entryOf('b'), entryOf('c'), entryOf('d', 1)];
+  const [a, b, innocent, elsewhere] = [entryFor('a'), entryFor('b'), entryFor('c'), entryFor('d', 1)];
   containment.lost(0, undefined, [a, b], 0);
   containment.lost(1, undefined, [elsewhere], 0);
   containment.started(a);
@@ -69,11 +60,11 @@ test('suspects of a shard run one at a time, those of another shard and the inno
 
 test('a suspect whose attempt comes back is none any more, and the next one may start', () => {
   const containment = lostOnce();
-  const [a, b] = [entryOf('a'), entryOf('b')];
+  const [a, b] = [entryFor('a'), entryFor('b')];
   containment.lost(0, undefined, [a, b], 0);
   containment.started(a);
   assert.equal(containment.cameBack(a), true);
-  assert.deepEqual([...containment.suspects], [b.lane]);
+  assert.deepEqual([...containment.quarantined], [b.lane]);
   assert.equal(containment.mayStart(a.lane, 0), true);
   assert.equal(containment.mayStart(b.lane, 0), true);
   assert.equal(containment.cameBack(a), false, 'it was cleared before');
@@ -81,18 +72,18 @@ test('a suspect whose attempt comes back is none any more, and the next one may 
 
 test('the order on the stack is blamed, and the others of its thread are not suspected', () => {
   const containment = lostOnce();
-  const [a, b] = [entryOf('a'), entryOf('b')];
+  const [a, b] = [entryFor('a'), entryFor('b')];
   assert.equal(containment.lost(0, a, [a, b], 0), a);
-  assert.deepEqual([...containment.suspects], [a.lane]);
+  assert.deepEqual([...containment.quarantined], [a.lane]);
 });
 
 test('with nobody on the stack, a suspect is blamed only when it was alone on its thread', () => {
   const containment = lostOnce();
-  const [a, b, c] = [entryOf('a'), entryOf('b'), entryOf('c')];
+  const [a, b, c] = [entryFor('a'), entryFor('b'), entryFor('c')];
   containment.lost(0, undefined, [a, b], 0);
   containment.started(a);
   assert.equal(containment.lost(0, undefined, [a, c], 0), undefined);
-  assert.deepEqual([...containment.suspects], [a.lane, b.lane, c.lane]);
+  assert.deepEqual([...containment.quarantined], [a.lane, b.lane, c.lane]);
   containment.started(a);
   assert.equal(containment.lost(0, undefined, [a], 0), a);
   assert.equal(containment.mayStart(b.lane, 0), true, 'the shard is free for the next suspect');
@@ -100,7 +91,7 @@ test('with nobody on the stack, a suspect is blamed only when it was alone on it
 
 test('a lane that was blamed is held for a second, then two, and no longer than a minute', () => {
   const containment = lostOnce();
-  const a = entryOf('a');
+  const a = entryFor('a');
   let now = 5000;
   for (const heldMs of [1000, 2000, 4000, 8000, 16_000, 32_000, 60_000, 60_000]) {
     containment.lost(0, a, [a], now);
@@ -117,8 +108,8 @@ test('a lane that was blamed is held for a second, then two, and no longer than 
 
 test('a lane that is forgotten is no suspect', () => {
   const containment = lostOnce();
-  const a = entryOf('a');
+  const a = entryFor('a');
   containment.lost(0, undefined, [a], 0);
   containment.forget(a.lane);
-  assert.equal(containment.suspects.size, 0);
+  assert.equal(containment.quarantined.size, 0);
 });

@@ -35,13 +35,13 @@ test('a merchant has no more orders in flight than it may, whatever the process 
 });
 
 test('a process has no more orders in flight than it may, whatever the merchants have room for', () => {
-  const rig = new Rig({ concurrency: 3 }, { id: 'a' }, { id: 'b' });
-  rig.receiveAll('a1 a2 a3 b1 b2');
-  assert.equal(rig.handed(), 'a1 a2 a3');
+  const rig = new Rig({ concurrency: 3 }, { id: 'a' }, { id: 'b' }, { id: 'c' }, { id: 'd' });
+  rig.receiveAll('a1 b1 c1 d1 a2');
+  assert.equal(rig.handed(), 'a1 b1 c1');
   const { inFlight, waiting } = rig.dispatcher.snapshot();
   assert.deepEqual([inFlight, waiting], [3, 2]);
-  rig.end('a1 a2');
-  assert.equal(rig.handed(), 'b1 b2');
+  rig.end('a1 b1');
+  assert.equal(rig.handed(), 'd1 a2');
 });
 
 test('more deliveries are wanted when nothing in hand may start, and not while the budget is full', () => {
@@ -157,8 +157,9 @@ test('a settlement rests on the attempt, the deadline, the key window, the merch
     'a6 retry 3 confirm',
     'a2 retry 2',
   ]);
-  rig.receiveAll('a7');
-  rig.end('a7', { kind: 'throttled', reason: '503', retryAfterMs: 515_000 });
+  rig.have({ id: 't' });
+  rig.receiveAll('t1');
+  rig.end('t1', { kind: 'throttled', reason: '503', retryAfterMs: 515_000 });
   const settlement = rig.lastSettlement();
   assert.equal(settlement?.kind === 'retry' && settlement.notBefore, WALL + 60_000 + 515_000);
 });
@@ -250,8 +251,9 @@ test('the snapshot counts what came, what became of it and what is under way', (
     deferred: 1,
     parked: 1,
     joined: 0,
-    inFlight: 3,
-    waiting: 0,
+    inFlight: 2,
+    overAge: 0,
+    waiting: 1,
     unsettled: 4,
     unsettledBytes: 4 * 8,
     onLadder: 1,

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import type { Delivery } from '../../src/broker/source.ts';
-import { type Entry, keyOf, Ledger } from '../../src/dispatcher/ledger.ts';
+import { type Entry, entryOf, keyOf, Ledger } from '../../src/dispatcher/ledger.ts';
 import { Lane } from '../../src/lane/lane.ts';
 import type { Settlement } from '../../src/outcome.ts';
 import { delivery, merchant } from '../helpers/deliveries.ts';
@@ -12,23 +12,13 @@ const PARK: Settlement = { kind: 'park', detail: 'may have been sent' };
 const GENERATION = 65_536;
 const lane = new Lane<Entry>(merchant(), 0);
 
-function entryOf(of: Delivery): Entry {
-  return {
-    key: keyOf(of),
-    delivery: of,
-    twins: undefined,
-    lane,
-    state: 'waiting',
-    startedAt: 0,
-    confirmFirst: false,
-    possiblySent: false,
-    next: undefined,
-  };
+function entryFor(of: Delivery): Entry {
+  return entryOf(of, lane, keyOf(of), false);
 }
 
 function withEnded(of: Delivery, late: Parameters<Ledger['end']>[1] = ACK): Ledger {
   const ledger = new Ledger();
-  const entry = entryOf(of);
+  const entry = entryFor(of);
   ledger.add(entry);
   ledger.end(entry, late);
   return ledger;
@@ -47,7 +37,7 @@ const HOP = { ...FIRST, hop: 1 };
 
 test('a copy in hand is found by identity and hop, and only while it is in hand', () => {
   const ledger = new Ledger();
-  const entry = entryOf(FIRST);
+  const entry = entryFor(FIRST);
   assert.equal(ledger.add(entry), true);
   assert.equal(ledger.size, 1);
   assert.deepEqual([...ledger.entries()], [entry]);
@@ -65,7 +55,7 @@ test('no identity, whatever it looks like, makes one copy pass for another', () 
     fc.property(copy, copy, (a, b) => {
       const same = a.identity === b.identity && a.hop === b.hop;
       const inHand = new Ledger();
-      inHand.add(entryOf({ ...FIRST, ...a }));
+      inHand.add(entryFor({ ...FIRST, ...a }));
       assert.equal(sameCopy(inHand, { ...FIRST, ...b }) !== undefined, same);
       assert.equal(lateTwin(withEnded({ ...FIRST, ...a }), { ...FIRST, ...b, redelivered: true }) !== undefined, same);
     }),
@@ -75,8 +65,8 @@ test('no identity, whatever it looks like, makes one copy pass for another', () 
 
 test('a reused message ID with another body is not joined, and lives and ends beside the first', () => {
   const ledger = new Ledger();
-  const first = entryOf(FIRST);
-  const other = entryOf({ ...FIRST, tag: 2, body: '{"id":2}' });
+  const first = entryFor(FIRST);
+  const other = entryFor({ ...FIRST, tag: 2, body: '{"id":2}' });
   ledger.add(first);
   assert.equal(sameCopy(ledger, other.delivery), undefined);
   assert.equal(ledger.add(other), false);
@@ -118,7 +108,7 @@ test('copies that come and go in any order are found while they are in hand, eac
       for (const number of numbers) {
         const entry = inHand.get(number);
         if (entry === undefined) {
-          const fresh = entryOf({ ...FIRST, identity: `m-${number}` });
+          const fresh = entryFor({ ...FIRST, identity: `m-${number}` });
           assert.equal(ledger.add(fresh), true);
           inHand.set(number, fresh);
         } else {
@@ -135,7 +125,7 @@ test('copies that come and go in any order are found while they are in hand, eac
 
 test('what was settled last is what a twin is settled with', () => {
   const ledger = withEnded(HOP, 'released');
-  const again = entryOf(HOP);
+  const again = entryFor(HOP);
   ledger.add(again);
   ledger.end(again, PARK);
   assert.equal(lateTwin(ledger, HOP), PARK);
@@ -144,13 +134,13 @@ test('what was settled last is what a twin is settled with', () => {
 test('the window holds the last 65,536 copies, no more than twice as many, and keeps new ones and republished apart', () => {
   const numbered = (number: number, hop: number): Delivery => ({ ...HOP, identity: `n-${number}`, hop });
   const ledger = new Ledger();
-  ledger.end(entryOf(HOP), ACK);
+  ledger.end(entryFor(HOP), ACK);
   for (const hop of [0, 1]) {
     const known = (number: number): boolean =>
       lateTwin(ledger, { ...numbered(number, hop), redelivered: true }) === ACK;
     for (let number = 0; number < 3 * GENERATION; number++) {
       if (number > GENERATION) assert.ok(known(number - GENERATION), `${number - GENERATION} after ${number}`);
-      ledger.end(entryOf(numbered(number, hop)), ACK);
+      ledger.end(entryFor(numbered(number, hop)), ACK);
     }
     assert.equal(known(3 * GENERATION - 1), true);
     assert.equal(known(GENERATION - 1), false, 'memory grows without bound');

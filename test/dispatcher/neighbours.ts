@@ -120,6 +120,8 @@ export class Rig {
     this.dispatcher = new Dispatcher(
       {
         concurrency: 100,
+        prefetch: 10_000,
+        windowBytes: 2 ** 28,
         maxAttempts: 6,
         maxCrashes: 3,
         backoffMs: 1000,

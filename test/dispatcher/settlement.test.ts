@@ -32,7 +32,7 @@ function outcomeOf(kind: OutcomeKind, retryAfterMs?: number): Outcome {
     case 'throttled':
       return { kind, reason: 'why', ...after };
     case 'deferred':
-      return { kind, reason: 'why', delayMs: retryAfterMs ?? 1500 };
+      return { kind, reason: 'why', delayMs: retryAfterMs ?? 1500, atLeastMs: retryAfterMs ?? 1500 };
     case 'rejected':
     case 'malformed':
     case 'not-sent':

@@ -64,6 +64,7 @@ export function merchant(fields: Partial<Merchant> = {}): Merchant {
     weight: 1,
     duplicates: 'idempotent',
     keyWindowMs: 86_400_000,
+    paused: false,
     ...fields,
   };
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { Lane, type Waiting } from '../../src/lane/lane.ts';
+import { type Ending, Lane, type Waiting } from '../../src/lane/lane.ts';
 import { merchant } from '../helpers/deliveries.ts';
 
 interface Numbered extends Waiting {
@@ -10,7 +10,7 @@ interface Numbered extends Waiting {
 }
 
 function numbered(number: number): Numbered {
-  return { number, next: undefined };
+  return { number, next: undefined, bytes: number };
 }
 
 function lane(concurrency = 50): Lane<Numbered> {
@@ -78,35 +78,110 @@ test('whatever happens to it, a lane is a queue', () => {
   );
 });
 
-test('an order may start while one waits and fewer are in flight than the merchant may have, by its newest entry', () => {
-  const lane1 = lane(2);
-  assert.equal(lane1.mayStart, false);
-  lane1.push(numbered(1));
-  for (const [inFlight, mayStart] of [
-    [0, true],
-    [1, true],
-    [2, false],
-    [3, false],
-  ] as const) {
-    lane1.inFlight = inFlight;
-    assert.equal(lane1.mayStart, mayStart, `${inFlight} in flight`);
-  }
-  lane1.merchant = merchant({ concurrency: 4 });
-  assert.equal(lane1.mayStart, true);
+const ANSWERED: Ending = { told: 'answered', overloaded: false, retryAfterMs: undefined };
+const FAILED: Ending = { ...ANSWERED, told: 'failed' };
+
+/** A call from `from` to `to`. */
+function call(on: Lane<Numbered>, from: number, to: number, ending: Ending = ANSWERED): void {
+  on.ended(on.started(from), from, ending, to);
+}
+
+test('the bytes that wait are those of the orders that wait', () => {
+  const lane1 = lane();
+  for (const number of [1, 2, 3]) lane1.push(numbered(number));
+  const first = lane1.shift() as Numbered;
+  assert.equal(lane1.waitingBytes, 5);
+  lane1.unshift(first);
+  lane1.keepOnly(({ number }) => number !== 2);
+  assert.equal(lane1.waitingBytes, 4);
 });
 
-test('a lane is idle only with nothing waiting and nothing in flight', () => {
+test('it holds its next order back while as many are in flight as it may have, by its newest entry', () => {
+  const lane1 = lane(2);
+  assert.equal(lane1.gate(0), undefined);
+  lane1.started(0);
+  assert.equal(lane1.gate(0), undefined);
+  const era = lane1.started(0);
+  assert.equal(lane1.gate(0), 'limit');
+  lane1.merchant = merchant({ concurrency: 1 });
+  lane1.ended(era, 0, ANSWERED, 10);
+  assert.equal(lane1.gate(10), 'limit');
+});
+
+test('each of its gates holds it, and says so', () => {
+  const paused = lane();
+  paused.merchant = merchant({ paused: true });
+  assert.equal(paused.gate(0), 'pause');
+
+  const broken = lane();
+  for (let i = 0; i < 2; i++) call(broken, 0, 100, FAILED);
+  assert.deepEqual([broken.gate(100), broken.opensAt(100)], ['breaker', 5100]);
+
+  const rated = lane();
+  rated.merchant = merchant({ ratePerSecond: 2 });
+  for (let i = 0; i < 2; i++) rated.started(0);
+  assert.deepEqual([rated.gate(0), rated.opensAt(0)], ['rate', 500]);
+  rated.merchant = merchant({});
+  assert.equal(rated.gate(0), undefined);
+});
+
+test('a merchant that has too many is left alone for as long as it asks, else twice as long each time', () => {
+  const lane1 = lane();
+  const overloaded: Ending = { ...ANSWERED, overloaded: true };
+  call(lane1, 0, 100, { ...overloaded, retryAfterMs: 7000 });
+  assert.deepEqual([lane1.gate(100), lane1.opensAt(100), lane1.gate(7100)], ['hold', 7100, undefined]);
+  call(lane1, 8000, 8000, overloaded);
+  assert.equal(lane1.opensAt(8000), 10_000);
+  call(lane1, 10_000, 10_000, overloaded);
+  assert.equal(lane1.opensAt(10_000), 14_000);
+  call(lane1, 20_000, 20_100);
+  call(lane1, 21_000, 21_000, overloaded);
+  assert.equal(lane1.opensAt(21_000), 22_000, 'an answer ends the row');
+  assert.ok(lane1.limit.value < 20);
+});
+
+test('it is a suspect while it may be hanging: a call over age, a failure unanswered, or nothing known of it', () => {
+  const lane1 = lane();
+  assert.equal(lane1.isSuspect, false);
+  const era = lane1.started(0);
+  assert.equal(lane1.isSuspect, true, 'in flight, and nothing is known');
+  lane1.ended(era, 0, ANSWERED, 80);
+  lane1.started(80);
+  assert.equal(lane1.isSuspect, false);
+  lane1.overAge = 1;
+  assert.equal(lane1.isSuspect, true);
+  lane1.overAge = 0;
+  call(lane1, 80, 15_080, FAILED);
+  assert.equal(lane1.isSuspect, true);
+  call(lane1, 16_000, 16_080);
+  assert.equal(lane1.isSuspect, false);
+});
+
+test('the first answer is the average, later ones move it a tenth of the way, and what is not answered does not', () => {
+  const lane1 = lane();
+  call(lane1, 0, 15_000, FAILED);
+  assert.equal(lane1.latencyMs, 0);
+  call(lane1, 0, 200);
+  assert.deepEqual([lane1.latencyMs, lane1.normalMs], [200, 800]);
+  call(lane1, 0, 300);
+  assert.equal(lane1.latencyMs, 210);
+});
+
+test('it serves as many a second as its limit and its latency allow, and no more than its rate', () => {
+  const lane1 = lane();
+  assert.equal(lane1.servesPerSecond, 20, 'a guess');
+  call(lane1, 0, 100);
+  assert.equal(lane1.servesPerSecond, 200);
+  lane1.merchant = merchant({ ratePerSecond: 5 });
+  assert.equal(lane1.servesPerSecond, 5);
+});
+
+test('a lane is idle only with nothing waiting, in flight, or on the ladder', () => {
   const lane1 = lane();
   assert.equal(lane1.isIdle, true);
-  lane1.inFlight = 1;
+  const era = lane1.started(0);
   assert.equal(lane1.isIdle, false);
-});
-
-test('the first answer is the average, and later ones move it a tenth of the way', () => {
-  const lane1 = lane();
-  assert.equal(lane1.latencyMs, 0);
-  lane1.answered(200);
-  assert.equal(lane1.latencyMs, 200);
-  lane1.answered(300);
-  assert.equal(lane1.latencyMs, 210);
+  lane1.ended(era, 0, ANSWERED, 1);
+  lane1.out = 1;
+  assert.equal(lane1.isIdle, false);
 });

@@ -115,5 +115,6 @@ export function merchantOf(url: string | undefined, headers: Record<string, stri
     weight: 1,
     duplicates: 'idempotent',
     keyWindowMs: 86_400_000,
+    paused: false,
   };
 }

@@ -1,8 +1,12 @@
 import assert from 'node:assert/strict';
+import { generateKeyPairSync } from 'node:crypto';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
+import { createServer } from 'node:tls';
 import type { ChannelModel } from 'amqplib';
 import { topologyOf } from '../../src/broker/rabbitmq/topology.ts';
 import { orderlane } from '../cli/command-line.ts';
@@ -10,6 +14,7 @@ import { withBroker } from '../helpers/broker.ts';
 import { backlog, put } from '../helpers/queues.ts';
 import { Target } from '../helpers/target.ts';
 import { startWorker } from '../helpers/worker.ts';
+import { LOOPBACK_CERT, LOOPBACK_KEY } from '../merchant/loopback-cert.ts';
 
 const broker = await withBroker();
 const scratch = mkdtempSync(join(tmpdir(), 'orderlane-test-'));
@@ -112,6 +117,39 @@ describe('work says why it does not start, and exits', { concurrency: 3 }, () =>
     const { code, err } = await work(...url, '-b', 'amqps://127.0.0.1:1', '--broker-ca', file, '--connect-wait', '1s');
     assert.equal(code, 2);
     assert.ok(err.includes(file), err);
+  });
+
+  test('2 when the broker shows a certificate that is not trusted, naming what is wrong with it and --broker-ca', async (t) => {
+    const tls = createServer({ cert: LOOPBACK_CERT, key: LOOPBACK_KEY }, (socket) => socket.resume());
+    tls.on('tlsClientError', () => undefined);
+    tls.listen(0, '127.0.0.1');
+    await once(tls, 'listening');
+    t.after(() => tls.close());
+    const { port } = tls.address() as AddressInfo;
+    const { code, err } = await work(...url, '-b', `amqps://me:hush@127.0.0.1:${port}`);
+    assert.equal(code, 2);
+    assert.match(
+      err,
+      /is not trusted: it is self-signed \(DEPTH_ZERO_SELF_SIGNED_CERT\)\. Expected .* --broker-ca FILE gives/,
+    );
+    assert.ok(err.startsWith(`orderlane: the certificate of the broker at amqps://127.0.0.1:${port} is`), err);
+  });
+
+  test('2 when --broker-key does not belong to --broker-cert', async () => {
+    const [cert, key] = [join(scratch, 'cert.pem'), join(scratch, 'key.pem')];
+    writeFileSync(cert, LOOPBACK_CERT);
+    writeFileSync(key, generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }));
+    const { code, err } = await work(...url, '-b', 'amqps://127.0.0.1:1', '--broker-cert', cert, '--broker-key', key);
+    assert.equal(code, 2);
+    assert.ok(err.includes('--broker-key') && err.includes(cert) && err.includes(key), err);
+  });
+
+  test('2 when a URL or a host from the environment cannot be used, naming the variable', async () => {
+    const env = { ORDERLANE_URL: 'https://me:hush@pos.example.com/', ORDERLANE_ALLOW_HOST: 'a.*.b' };
+    const { code, err } = await orderlane(['work', '-b', 'amqp://127.0.0.1:1'], env);
+    assert.equal(code, 2);
+    assert.match(err, /ORDERLANE_URL: expected an http or https URL .*; got "https:\/\/\*\*\*@pos\.example\.com\/"/);
+    assert.match(err, /ORDERLANE_ALLOW_HOST: expected a host, .*; got "a\.\*\.b"/);
   });
 
   test('2 when the merchant directory is bad, naming the entry', async () => {

@@ -1,14 +1,11 @@
-import { readFileSync } from 'node:fs';
 import { type ChannelModel, connect } from 'amqplib';
 import { messageOf, OrderlaneError } from '../../errors.ts';
+import { readTlsFiles, type TlsFiles, tlsFault, UntrustedBroker } from './tls.ts';
 import { within } from './within.ts';
 
-export interface Addresses {
+export interface Addresses extends TlsFiles {
   /** AMQP URLs, tried in turn. */
   readonly urls: readonly string[];
-  readonly ca?: string;
-  readonly cert?: string;
-  readonly key?: string;
 }
 
 export interface LinkEvents {
@@ -59,24 +56,35 @@ export class Link {
     return this.#state.kind === 'open';
   }
 
-  /** Resolves when the link is open and set up; gives up after `waitMs`, or at once when the broker refuses us. */
+  /**
+   * Resolves when the link is open and set up; gives up after `waitMs`, or at once when the broker refuses us, or when no
+   * address has a broker to be trusted.
+   */
   async start(waitMs: number): Promise<void> {
     const giveUpAt = performance.now() + waitMs;
+    const { urls } = this.#addresses;
+    const untrusted = new Map<string, UntrustedBroker>();
+    let told = false;
     for (;;) {
+      const url = this.#nextUrl();
       try {
-        await this.#connect();
+        await this.#connect(url);
         return;
       } catch (error) {
         if (this.#isStopped()) throw error;
-        if (error instanceof OrderlaneError) throw error;
-        const waited = this.#backoff();
-        if (performance.now() + waited > giveUpAt) throw unreachable(this.#addresses.urls, waitMs, error);
-        if (this.#failures === 1) {
-          this.#events.info(
-            { broker: this.#addresses.urls.map(redacted), reason: messageOf(error) },
-            'waiting for the broker',
-          );
+        if (error instanceof UntrustedBroker) {
+          if (!untrusted.has(url))
+            this.#events.warn({ reason: error.message }, 'an address of the broker is passed over');
+          untrusted.set(url, error);
+          if (urls.every((each) => untrusted.has(each))) throw error;
+          continue;
         }
+        if (error instanceof OrderlaneError) throw error;
+        untrusted.delete(url);
+        const waited = this.#backoff();
+        if (performance.now() + waited > giveUpAt) throw unreachable(urls, waitMs, [...untrusted.values(), error]);
+        if (!told) this.#events.info({ broker: urls.map(redacted), reason: why(error) }, 'waiting for the broker');
+        told = true;
         await new Promise((resolve) => setTimeout(resolve, waited));
         if (this.#isStopped()) throw error;
       }
@@ -102,10 +110,13 @@ export class Link {
     if (state.kind === 'open') await closeQuietly(state.connection);
   }
 
-  async #connect(): Promise<void> {
-    this.#state = { kind: 'connecting' };
+  #nextUrl(): string {
     const { urls } = this.#addresses;
-    const url = urls[this.#failures % urls.length] as string;
+    return urls[this.#failures % urls.length] as string;
+  }
+
+  async #connect(url: string): Promise<void> {
+    this.#state = { kind: 'connecting' };
     let connection: ChannelModel | undefined;
     try {
       const dialling = this.#dial(url);
@@ -135,12 +146,11 @@ export class Link {
         void closeQuietly(connection);
         this.#events.lost(this.#epoch, messageOf(error));
       }
-      throw refused(error, url) ?? error;
+      throw refused(error, url, this.#addresses) ?? error;
     }
   }
 
   async #dial(url: string): Promise<ChannelModel> {
-    const { ca, cert, key } = this.#addresses;
     const parsed = new URL(url);
     if (!parsed.searchParams.has('heartbeat')) parsed.searchParams.set('heartbeat', String(HEARTBEAT_S));
     return await connect(parsed.href, {
@@ -148,20 +158,18 @@ export class Link {
       timeout: CONNECT_LIMIT_MS,
       clientProperties: { connection_name: `orderlane ${this.#role}` },
       // Read at every dial: certificates are renewed while we run.
-      ...(ca === undefined ? {} : { ca: [pemOf('--broker-ca', ca)] }),
-      ...(cert === undefined ? {} : { cert: pemOf('--broker-cert', cert) }),
-      ...(key === undefined ? {} : { key: pemOf('--broker-key', key) }),
+      ...readTlsFiles(this.#addresses),
     });
   }
 
-  #reconnect(why: string): void {
+  #reconnect(reason: string): void {
     if (this.#isStopped()) return;
     const waitMs = this.#backoff();
-    this.#events.warn({ reason: why, delayMs: Math.round(waitMs) }, `${this.#role} connection lost; reconnecting`);
+    this.#events.warn({ reason, delayMs: Math.round(waitMs) }, `${this.#role} connection lost; reconnecting`);
     const timer = setTimeout(() => {
-      this.#connect().then(
+      this.#connect(this.#nextUrl()).then(
         () => this.#events.info({}, `${this.#role} connection is back`),
-        (error: unknown) => this.#reconnect(messageOf(error)),
+        (error: unknown) => this.#reconnect(why(error)),
       );
     }, waitMs);
     this.#state = { kind: 'waiting', timer };
@@ -175,14 +183,6 @@ export class Link {
 
   #isStopped(): boolean {
     return this.#state.kind === 'stopped';
-  }
-}
-
-function pemOf(option: string, path: string): Buffer {
-  try {
-    return readFileSync(path);
-  } catch (error) {
-    throw new OrderlaneError('USAGE', `${option}: ${path} cannot be read: ${messageOf(error)}`, { cause: error });
   }
 }
 
@@ -206,12 +206,12 @@ async function closeQuietly(connection: ChannelModel): Promise<void> {
   }
 }
 
-function unreachable(urls: readonly string[], waitMs: number, cause: unknown): OrderlaneError {
+function unreachable(urls: readonly string[], waitMs: number, causes: readonly unknown[]): OrderlaneError {
   const where = urls.map(redacted).join(', ');
   return new OrderlaneError(
     'BROKER_UNREACHABLE',
-    `no broker at ${where} within ${waitMs / 1000} s: ${why(cause)}. Check that RabbitMQ runs there, or set --broker; --connect-wait sets how long to try.`,
-    { cause },
+    `no broker at ${where} within ${waitMs / 1000} s: ${causes.map(why).join('; ')}. Check that RabbitMQ runs there, or set --broker; --connect-wait sets how long to try.`,
+    { cause: causes.at(-1) },
   );
 }
 
@@ -222,8 +222,10 @@ function why(error: unknown): string {
 }
 
 /** What will not get better by trying again. */
-function refused(error: unknown, url: string): OrderlaneError | undefined {
+function refused(error: unknown, url: string, files: TlsFiles): OrderlaneError | undefined {
   if (error instanceof OrderlaneError) return error;
+  const fault = tlsFault(error, url, files);
+  if (fault !== undefined) return fault;
   const message = messageOf(error);
   const who = redacted(url);
   if (/ACCESS.REFUSED|\b403\b/.test(message)) {

@@ -1,11 +1,17 @@
 import assert from 'node:assert/strict';
 import { EventEmitter, once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { createServer as createTlsServer, type Server as TlsServer } from 'node:tls';
 import type { ChannelModel } from 'amqplib';
-import { Link, redacted } from '../../../src/broker/rabbitmq/link.ts';
+import { type Addresses, Link, redacted } from '../../../src/broker/rabbitmq/link.ts';
 import { OrderlaneError } from '../../../src/errors.ts';
+import { LOOPBACK_CERT, LOOPBACK_KEY } from '../../merchant/loopback-cert.ts';
+import { AUTHORITY, ENCRYPTED_KEY, EXPIRED, GOOD, LEAF_KEY, OTHER_NAME } from './certificates.ts';
 
 type Methods = Readonly<
   Record<'ConnectionStart' | 'ConnectionTune' | 'ConnectionOpenOk' | 'ConnectionClose' | 'ConnectionCloseOk', number>
@@ -22,12 +28,32 @@ class Handshaker {
   readonly sockets = new Set<Socket>();
   /** Answers the login with this code and text instead. */
   refusal: { readonly replyCode: number; readonly replyText: string } | undefined;
-  readonly #server: Server = createServer((socket) => this.#accept(socket));
+  readonly #server: Server | TlsServer;
+  readonly #scheme: string;
+
+  /** Behind TLS, if it has a certificate. */
+  constructor(identity?: { readonly cert: string; readonly key: string; readonly clients?: string }) {
+    const accept = (socket: Socket): void => this.#accept(socket);
+    this.#scheme = identity === undefined ? 'amqp' : 'amqps';
+    if (identity === undefined) {
+      this.#server = createServer(accept);
+    } else {
+      const { clients, ...shown } = identity;
+      const asking = clients === undefined ? {} : { ca: clients, requestCert: true, rejectUnauthorized: true };
+      this.#server = createTlsServer({ ...shown, ...asking }, accept);
+      this.#server.on('tlsClientError', () => undefined);
+    }
+  }
+
+  /** Shows another certificate from now on. */
+  show(cert: string, key: string): void {
+    (this.#server as TlsServer).setSecureContext({ cert, key });
+  }
 
   async listen(): Promise<string> {
     this.#server.listen(0, '127.0.0.1');
     await once(this.#server, 'listening');
-    return `amqp://guest:secret@127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+    return `${this.#scheme}://guest:secret@127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
   }
 
   close(): void {
@@ -74,28 +100,32 @@ class Handshaker {
 class Rig extends EventEmitter {
   readonly told: string[] = [];
   readonly link: Link;
+  readonly warnings: string[] = [];
   opening: (epoch: number, connection: ChannelModel) => Promise<void> | void = () => undefined;
 
-  constructor(urls: readonly string[]) {
+  constructor(addresses: Addresses) {
     super();
-    this.link = new Link(
-      'test',
-      { urls },
-      {
-        open: async (connection, epoch) => {
-          this.#tell(`open ${epoch}`);
-          await this.opening(epoch, connection);
-        },
-        lost: (epoch) => this.#tell(`lost ${epoch}`),
-        warn: () => undefined,
-        info: (_fields, message) => this.#tell(message),
+    this.link = new Link('test', addresses, {
+      open: async (connection, epoch) => {
+        this.#tell(`open ${epoch}`);
+        await this.opening(epoch, connection);
       },
-    );
+      lost: (epoch) => this.#tell(`lost ${epoch}`),
+      warn: (fields, message) => {
+        this.warnings.push(`${message}: ${String((fields as { reason?: string }).reason)}`);
+        this.emit('told');
+      },
+      info: (_fields, message) => this.#tell(message),
+    });
   }
 
   /** Ends with the test, before its brokers do. */
   static async of(t: TestContext, ...brokers: Handshaker[]): Promise<Rig> {
-    const rig = new Rig(await Promise.all(brokers.map((broker) => broker.listen())));
+    return await Rig.with(t, {}, ...brokers);
+  }
+
+  static async with(t: TestContext, files: Omit<Addresses, 'urls'>, ...brokers: Handshaker[]): Promise<Rig> {
+    const rig = new Rig({ ...files, urls: await Promise.all(brokers.map((broker) => broker.listen())) });
     t.after(async () => {
       await rig.link.stop();
       for (const broker of brokers) broker.close();
@@ -105,6 +135,10 @@ class Rig extends EventEmitter {
 
   async heard(what: string): Promise<void> {
     while (!this.told.includes(what)) await once(this, 'told');
+  }
+
+  async warned(what: RegExp): Promise<void> {
+    while (!this.warnings.some((line) => what.test(line))) await once(this, 'told');
   }
 
   #tell(what: string): void {
@@ -136,7 +170,7 @@ test('a link is open when its setup is done, and closed when it was stopped', as
 });
 
 test('a link may be stopped before it was started', async () => {
-  await new Rig(['amqp://127.0.0.1:1']).link.stop();
+  await new Rig({ urls: ['amqp://127.0.0.1:1'] }).link.stop();
 });
 
 test('a lost connection is told with its epoch, and the next one set up with another', async (t) => {
@@ -198,7 +232,7 @@ test('addresses are tried in turn', async (t) => {
 });
 
 test('a broker that cannot be reached, or that refuses us, is named with what to do, and without its password', async (t) => {
-  const unreachable = await refusal(new Rig(['amqp://guest:secret@127.0.0.1:1/vhost']).link.start(0));
+  const unreachable = await refusal(new Rig({ urls: ['amqp://guest:secret@127.0.0.1:1/vhost'] }).link.start(0));
   assert.equal(unreachable.code, 'BROKER_UNREACHABLE');
   assert.match(
     unreachable.message,
@@ -216,4 +250,126 @@ test('a broker that cannot be reached, or that refuses us, is named with what to
     assert.doesNotMatch(message, /secret/);
   }
   assert.equal(redacted('not a URL with:secret@'), '(not a URL)');
+});
+
+/** Writes files of these contents, and gives their paths by the same names. */
+function files<Name extends string>(t: TestContext, contents: Readonly<Record<Name, string>>): Record<Name, string> {
+  const folder = mkdtempSync(join(tmpdir(), 'orderlane-test-'));
+  t.after(() => rmSync(folder, { recursive: true }));
+  const paths = {} as Record<Name, string>;
+  for (const name of Object.keys(contents) as Name[]) {
+    paths[name] = join(folder, `${name}.pem`);
+    writeFileSync(paths[name], contents[name]);
+  }
+  return paths;
+}
+
+const SELF_SIGNED = { cert: LOOPBACK_CERT, key: LOOPBACK_KEY };
+
+for (const [what, shown, ca, said] of [
+  ['is self-signed', SELF_SIGNED, undefined, /it is self-signed \(DEPTH_ZERO_SELF_SIGNED_CERT\)/],
+  [
+    'is signed by nobody we know',
+    { cert: GOOD, key: LEAF_KEY },
+    undefined,
+    /an authority that is not trusted \(UNABLE_TO_VERIFY_LEAF_SIGNATURE\)/,
+  ],
+  [
+    'is signed by another authority than ours',
+    { cert: GOOD, key: LEAF_KEY },
+    LOOPBACK_CERT,
+    /an authority that is not trusted \(UNABLE_TO_VERIFY_LEAF_SIGNATURE\)/,
+  ],
+  [
+    'is for another host',
+    { cert: OTHER_NAME, key: LEAF_KEY },
+    AUTHORITY,
+    /it is for DNS:broker\.example, not for 127\.0\.0\.1 \(ERR_TLS_CERT_ALTNAME_INVALID\)/,
+  ],
+  ['is out of date', { cert: EXPIRED, key: LEAF_KEY }, AUTHORITY, /has expired \(CERT_HAS_EXPIRED\)/],
+] as const) {
+  test(`a broker whose certificate ${what} is not tried again at start`, async (t) => {
+    const rig = await Rig.with(t, ca === undefined ? {} : files(t, { ca }), new Handshaker(shown));
+    const { code, message } = await refusal(rig.link.start(5_000));
+    assert.equal(code, 'USAGE');
+    assert.match(message, /^the certificate of the broker at amqps:\/\/127\.0\.0\.1:\d+ is not trusted: /);
+    assert.match(message, said);
+    assert.match(message, /--broker-ca FILE gives/);
+    assert.doesNotMatch(message, /secret|guest/);
+    assert.deepEqual(rig.told, []);
+  });
+}
+
+test('a broker that is not trusted is passed over, with a warning, for one at another address that is', async (t) => {
+  const [bad, good] = [new Handshaker({ cert: EXPIRED, key: LEAF_KEY }), new Handshaker({ cert: GOOD, key: LEAF_KEY })];
+  const rig = await Rig.with(t, files(t, { ca: AUTHORITY }), bad, good);
+  await rig.link.start(0);
+  assert.equal(rig.link.isOpen, true);
+  assert.match(rig.warnings.join('\n'), /^an address of the broker is passed over: .*has expired[^\n]*$/);
+});
+
+test('when the one address is not trusted and the other one silent, both are named in the end', async (t) => {
+  const bad = new Handshaker(SELF_SIGNED);
+  t.after(() => bad.close());
+  const { link } = new Rig({ urls: [await bad.listen(), 'amqps://127.0.0.1:1'] });
+  const { code, message } = await refusal(link.start(0));
+  assert.equal(code, 'BROKER_UNREACHABLE');
+  assert.match(message, /self-signed.*ECONNREFUSED/);
+});
+
+test('a broker that is no longer trusted while we run is tried again, saying why, until it is', async (t) => {
+  const broker = new Handshaker({ cert: GOOD, key: LEAF_KEY });
+  const rig = await Rig.with(t, files(t, { ca: AUTHORITY }), broker);
+  await rig.link.start(0);
+  broker.show(EXPIRED, LEAF_KEY);
+  broker.cut();
+  await rig.warned(/^test connection lost; reconnecting: the certificate of the broker at .* has expired/);
+  broker.show(GOOD, LEAF_KEY);
+  await rig.heard('test connection is back');
+});
+
+test('certificates and keys that are of no use are refused at once, each with its option and file', async (t) => {
+  const contents = {
+    ca: AUTHORITY,
+    cert: GOOD,
+    key: LEAF_KEY,
+    junk: 'not PEM',
+    anotherKey: LOOPBACK_KEY,
+    encrypted: ENCRYPTED_KEY,
+  };
+  const { ca, cert, key, junk, anotherKey, encrypted } = files(t, contents);
+  for (const [given, file, expected] of [
+    [{ ca: `${ca}.gone` }, `${ca}.gone`, /^--broker-ca: .* cannot be read: ENOENT/],
+    [{ ca: junk }, junk, /^--broker-ca: expected a PEM certificate in /],
+    [{ ca: key }, key, /^--broker-ca: expected a PEM certificate in /],
+    [{ cert: junk, key }, junk, /^--broker-cert: expected a PEM certificate in /],
+    [{ cert: `${cert}.gone`, key }, `${cert}.gone`, /^--broker-cert: .* cannot be read: ENOENT/],
+    [{ cert, key: `${key}.gone` }, `${key}.gone`, /^--broker-key: .* cannot be read: ENOENT/],
+    [{ cert, key: junk }, junk, /^--broker-key: expected a PEM private key .* got a file without one/],
+    [
+      { cert, key: encrypted },
+      encrypted,
+      /^--broker-key: expected .* without a passphrase in .* got one that is encrypted$/,
+    ],
+    [
+      { cert, key: anotherKey },
+      anotherKey,
+      /^--broker-key: expected the private key of the certificate in .* got another/,
+    ],
+  ] as const) {
+    const { code, message } = await refusal(new Rig({ ...given, urls: ['amqps://127.0.0.1:1'] }).link.start(5_000));
+    assert.equal(code, 'USAGE');
+    assert.match(message, expected);
+    assert.ok(message.includes(file), message);
+  }
+});
+
+test('a broker that asks for our certificate gets it, and one that we do not have is asked for by name', async (t) => {
+  const shown = { cert: GOOD, key: LEAF_KEY, clients: AUTHORITY };
+  const own = files(t, { ca: AUTHORITY, cert: GOOD, key: LEAF_KEY });
+  await (await Rig.with(t, own, new Handshaker(shown))).link.start(0);
+  const rig = await Rig.with(t, { ca: own.ca }, new Handshaker(shown));
+  const { code, message } = await refusal(rig.link.start(60_000));
+  assert.equal(code, 'BROKER_REFUSED');
+  assert.match(message, /expects a certificate of ours that it trusts \(--broker-cert, --broker-key\); got none/);
 });

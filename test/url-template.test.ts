@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { UrlTemplate } from '../../src/merchant/url-template.ts';
+import { UrlTemplate } from '../src/url-template.ts';
 
 function template(text: string): UrlTemplate {
   const parsed = UrlTemplate.parse(text);

@@ -1,0 +1,123 @@
+/**
+ * The product's own dispatcher and lanes under a virtual clock: what its rules do to healthy merchants while others hang,
+ * slow down or drift. Each row is a pair of runs with the same arrivals and latencies, one with the fault and one without.
+ */
+import yargs from 'yargs';
+import { hideBin } from 'yargs/helpers';
+import { CALM_MS, FAULT_MS, type Load, RECOVERY_MS } from './simulation/load.ts';
+import { World } from './simulation/world.ts';
+
+const LOADS: readonly Load[] = [
+  { name: '300/s, 10% hang', merchants: 1000, ratePerSecond: 300, zipf: 1, struck: 0.1, by: 'hangs' },
+  { name: '600/s, 30% hang', merchants: 1000, ratePerSecond: 600, zipf: 1, struck: 0.3, by: 'hangs' },
+  { name: '1200/s, 50% hang', merchants: 1000, ratePerSecond: 1200, zipf: 1, struck: 0.5, by: 'hangs' },
+  { name: '300/s, 30% answer after 5 s', merchants: 1000, ratePerSecond: 300, zipf: 1, struck: 0.3, by: 'slow' },
+  { name: '300/s, 10% drift to 6 s', merchants: 1000, ratePerSecond: 300, zipf: 1, struck: 0.1, by: 'drifts' },
+  {
+    name: '300/s, 10% hang, 5% bimodal',
+    merchants: 1000,
+    ratePerSecond: 300,
+    zipf: 1,
+    struck: 0.1,
+    by: 'hangs',
+    bimodal: 0.05,
+  },
+  {
+    name: '20,000 merchants, 600/s, 30% hang',
+    merchants: 20_000,
+    ratePerSecond: 600,
+    zipf: 0.5,
+    struck: 0.3,
+    by: 'hangs',
+  },
+];
+
+const flags = await yargs(hideBin(process.argv))
+  .scriptName('make simulate')
+  .usage('make simulate [ARGS="--budget 200 --load hang --seeds 3"]')
+  .option('budget', { type: 'number', array: true, default: [200, 500, 1000, 2000, 4000], describe: 'Calls in flight' })
+  .option('load', { type: 'string', default: '', describe: 'Only loads with this in their name' })
+  .option('rate', { type: 'number', describe: 'Orders a second, in place of the load’s' })
+  .option('merchants', { type: 'number', describe: 'Merchants, in place of the load’s' })
+  .option('seeds', { type: 'number', default: 1, describe: 'Pairs of runs a row; the worst is shown' })
+  .option('seed', { type: 'number', default: 1, describe: 'The first seed' })
+  .option('json', { type: 'boolean', default: false, describe: 'One array of rows as the last line' })
+  .strict()
+  .parse();
+
+interface Row {
+  readonly load: string;
+  readonly budget: number;
+  readonly seed: number;
+  /** Of healthy merchants, publish to answer, in the fault's time: with it, and without. */
+  readonly p99Ms: number;
+  readonly calmP99Ms: number;
+  readonly ratio: number;
+  /** The same ratio in the time of recovery. */
+  readonly recoveryRatio: number;
+  readonly bimodalRatio: number;
+  readonly healthyLost: number;
+  readonly struckDelivered: number;
+  readonly struckEnded: number;
+  readonly struck: number;
+  readonly mostHops: number;
+  readonly peak: number;
+  readonly pressed: boolean;
+}
+
+const p99 = (sorted: readonly number[]): number => sorted[Math.floor(sorted.length * 0.99)] ?? Number.NaN;
+
+function pair(load: Load, budget: number, seed: number): Row {
+  const [faulty, calm] = [true, false].map((isFaulty) => {
+    const world = new World({ load, budget, seed, faulty: isFaulty });
+    world.run();
+    return world;
+  }) as [World, World];
+  const fault = [CALM_MS, CALM_MS + FAULT_MS] as const;
+  const recovery = [CALM_MS + FAULT_MS, CALM_MS + FAULT_MS + RECOVERY_MS] as const;
+  const healthy = faulty.told('healthy', ...fault);
+  const all = faulty.told('healthy', 0, Number.POSITIVE_INFINITY);
+  const struck = faulty.told(load.by, 0, Number.POSITIVE_INFINITY);
+  const [p99Ms, calmP99Ms] = [p99(healthy.latencies), p99(calm.told('healthy', ...fault).latencies)];
+  return {
+    load: load.name,
+    budget,
+    seed,
+    p99Ms,
+    calmP99Ms,
+    ratio: p99Ms / calmP99Ms,
+    recoveryRatio:
+      p99(faulty.told('healthy', ...recovery).latencies) / p99(calm.told('healthy', ...recovery).latencies),
+    bimodalRatio: p99(faulty.told('bimodal', ...fault).latencies) / p99(calm.told('bimodal', ...fault).latencies),
+    healthyLost: all.published - all.delivered,
+    struckDelivered: struck.delivered,
+    struckEnded: struck.ended,
+    struck: struck.published,
+    mostHops: struck.mostHops,
+    peak: faulty.peak,
+    pressed: faulty.pressed,
+  };
+}
+
+const rows: Row[] = [];
+const cell = (text: string | number, width: number): string => String(text).padStart(width);
+process.stderr.write(
+  `${'load'.padEnd(36)}${cell('budget', 8)}${cell('p99 calm', 10)}${cell('fault', 8)}${cell('ratio', 8)}${cell('recovery', 10)}${cell('bimodal', 9)}${cell('hops', 6)}${cell('peak', 7)}  healthy not delivered, struck delivered of ended of published\n`,
+);
+for (const load of LOADS.filter(({ name }) => name.includes(flags.load))) {
+  for (const budget of flags.budget) {
+    const used = {
+      ...load,
+      ...(flags.rate === undefined ? {} : { ratePerSecond: flags.rate }),
+      ...(flags.merchants === undefined ? {} : { merchants: flags.merchants }),
+    };
+    const pairs = Array.from({ length: flags.seeds }, (_, nth) => pair(used, budget, flags.seed + nth));
+    rows.push(...pairs);
+    const worst = pairs.reduce((a, b) => (b.ratio > a.ratio ? b : a));
+    const ms = (value: number): string => `${Math.round(value)}`;
+    process.stderr.write(
+      `${used.name.padEnd(36)}${cell(budget, 8)}${cell(ms(worst.calmP99Ms), 10)}${cell(ms(worst.p99Ms), 8)}${cell(worst.ratio.toFixed(2), 8)}${cell(worst.recoveryRatio.toFixed(2), 10)}${cell(Number.isNaN(worst.bimodalRatio) ? '-' : worst.bimodalRatio.toFixed(2), 9)}${cell(worst.mostHops, 6)}${cell(worst.peak, 7)}  ${worst.healthyLost}, ${worst.struckDelivered} of ${worst.struckEnded} of ${worst.struck}${worst.pressed ? '  (says that the budget is too small)' : ''}\n`,
+    );
+  }
+}
+if (flags.json) process.stdout.write(`${JSON.stringify(rows)}\n`);

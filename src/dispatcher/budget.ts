@@ -1,0 +1,148 @@
+/** What the budget must know of a call in flight; linked through itself, oldest first. */
+export interface Call {
+  /** When it was handed to its shard, on the clock's monotonic scale. */
+  startedAt: number;
+  /** In flight for longer than its merchant's normal. */
+  overAge: boolean;
+  earlier: Call | undefined;
+  later: Call | undefined;
+  readonly lane: {
+    readonly shard: number;
+    readonly normalMs: number;
+    readonly inFlight: number;
+    readonly isHanging: boolean;
+    overAge: number;
+    /** How many of its calls are counted as hanging. */
+    hanging: number;
+  };
+}
+
+/** A merchant may hold at most this part of what is still free: Choudhury and Hahne, "Dynamic Queue Length Thresholds", 1998. */
+const ALPHA = 1 / 4;
+/** And always this part of the whole, so that many merchants together can use all of it. */
+const ALWAYS = 1 / 400;
+/** While calls of merchants that hang hold this part of the budget, suspects start nothing. */
+const HANGING = 1 / 4;
+/** With this part in flight, as much is under way as shares allow, and more deliveries in hand would only wait. */
+const BUSY = 0.9;
+/** No call is over age before this. */
+const LEAST_AGE_MS = 500;
+
+/** Of the latencies of a shard's answers, the one that a quarter are below is followed in steps of this part. */
+const USUAL_STEP = 0.05;
+const USUAL_QUANTILE = 0.25;
+/** A call that takes this many times what is usual is over age. */
+const OVER_AGE_FACTOR = 4;
+
+/** How many one merchant may hold of what has room for `free` more. */
+export function shareOf(free: number, alpha: number = ALPHA): number {
+  return Math.max(1, Math.floor(alpha * free));
+}
+
+/**
+ * The calls that the process has in flight, which of them are over age (past four times their merchant's usual latency,
+ * four times what its shard needs for its quickest, and half a second at least), and how many belong to merchants that hang: that have a call over age, or whose last one was
+ * not answered. All calls of such a merchant count, the young ones too: they will hang as well, and a burst of them must not
+ * fill the budget before it is known.
+ */
+export class Budget {
+  readonly limit: number;
+  #used = 0;
+  #overAge = 0;
+  #hanging = 0;
+  #oldest: Call | undefined;
+  #newest: Call | undefined;
+  /** By shard: what its quicker answers take, in milliseconds. When its thread is busy, all calls take long. */
+  readonly #usual: number[] = [];
+
+  constructor(limit: number) {
+    this.limit = limit;
+  }
+
+  get used(): number {
+    return this.#used;
+  }
+
+  get overAge(): number {
+    return this.#overAge;
+  }
+
+  get isFull(): boolean {
+    return this.#used >= this.limit;
+  }
+
+  /** Whether more deliveries in hand could be started, if they are for other merchants. */
+  get hasRoom(): boolean {
+    return this.#used < this.limit * BUSY;
+  }
+
+  /** How many calls one merchant may have in flight. */
+  get share(): number {
+    return Math.max(shareOf(this.limit - this.#used), Math.floor(ALWAYS * this.limit));
+  }
+
+  /** Whether merchants that may be hanging can start more. */
+  get trustsSuspects(): boolean {
+    return this.#hanging < Math.max(1, this.limit * HANGING);
+  }
+
+  /** A call of this shard was answered. The quantile is followed as in Ma, Muthukrishnan and Sandler, "Frugal Streaming", 2013. */
+  answered(shard: number, latencyMs: number): void {
+    const usual = this.#usual[shard];
+    if (usual === undefined) this.#usual[shard] = latencyMs;
+    else if (latencyMs > usual) this.#usual[shard] = usual * (1 + USUAL_STEP * USUAL_QUANTILE);
+    else this.#usual[shard] = usual * (1 - USUAL_STEP * (1 - USUAL_QUANTILE));
+  }
+
+  /** To be called after the lane has counted the call. */
+  started(call: Call): void {
+    this.#used++;
+    call.overAge = false;
+    call.earlier = this.#newest;
+    call.later = undefined;
+    if (this.#newest === undefined) this.#oldest = call;
+    else this.#newest.later = call;
+    this.#newest = call;
+    this.#count(call.lane);
+  }
+
+  /** To be called after the lane has taken in how the call ended. */
+  ended(call: Call): void {
+    this.#used--;
+    if (call.overAge) {
+      this.#overAge--;
+      call.lane.overAge--;
+      call.overAge = false;
+    }
+    const { earlier, later } = call;
+    if (earlier === undefined) this.#oldest = later;
+    else earlier.later = later;
+    if (later === undefined) this.#newest = earlier;
+    else later.earlier = earlier;
+    call.earlier = undefined;
+    call.later = undefined;
+    this.#count(call.lane);
+  }
+
+  /** To be called a few times a second: finds the calls that have come over age. */
+  age(now: number): void {
+    for (let call = this.#oldest; call !== undefined; call = call.later) {
+      const ageMs = now - call.startedAt;
+      if (ageMs <= LEAST_AGE_MS) return; // so are all later ones
+      const { lane } = call;
+      const isOver = ageMs > Math.max(lane.normalMs, OVER_AGE_FACTOR * (this.#usual[lane.shard] ?? 0));
+      if (isOver === call.overAge) continue;
+      call.overAge = isOver;
+      const change = isOver ? 1 : -1;
+      lane.overAge += change;
+      this.#overAge += change;
+      this.#count(lane);
+    }
+  }
+
+  #count(lane: Call['lane']): void {
+    const hanging = lane.isHanging ? lane.inFlight : 0;
+    this.#hanging += hanging - lane.hanging;
+    lane.hanging = hanging;
+  }
+}

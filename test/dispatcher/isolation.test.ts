@@ -1,0 +1,190 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { START } from '../helpers/deliveries.ts';
+import { DELIVERED, Rig } from './neighbours.ts';
+
+const TIMED_OUT = { kind: 'ambiguous', reason: 'no complete answer in time' } as const;
+const REFUSED = { kind: 'not-sent', reason: 'refused' } as const;
+
+function names(merchant: string, count: number): string {
+  return Array.from({ length: count }, (_, n) => `${merchant}${n + 1}`).join(' ');
+}
+
+function gateOf(rig: Rig, merchant: string): string | undefined {
+  return rig.dispatcher.snapshot().slowest.find((row) => row.merchant === merchant)?.gate;
+}
+
+/** A merchant that has answered once, after 80 ms. */
+function known(rig: Rig, merchant: string): void {
+  rig.receiveAll(`${merchant}0`);
+  rig.clock.pass(80);
+  rig.end(`${merchant}0`);
+}
+
+test('merchants that hang take a quarter of the budget and no more, and others go on', () => {
+  const rig = new Rig({ concurrency: 100 }, { id: 'h' }, { id: 'i' }, { id: 'ok' });
+  known(rig, 'ok');
+  rig.handed();
+  rig.receiveAll(names('h', 25));
+  rig.clock.pass(600);
+  rig.dispatcher.tick();
+  rig.receiveAll(names('i', 25));
+  rig.clock.pass(600);
+  rig.dispatcher.tick();
+  const hanging = rig.handed().split(' ').length;
+  assert.equal(hanging, 20 + 16, '20 as any new merchant, and a quarter of what was left');
+  rig.receiveAll('h26 ok1');
+  assert.equal(rig.handed(), 'ok1');
+  assert.equal(gateOf(rig, 'h'), 'limit');
+  rig.end('h1', TIMED_OUT);
+  rig.dispatcher.tick();
+  assert.equal(rig.handed(), '', 'a suspect has room, and may not use it');
+});
+
+test('nobody takes the last of the budget', () => {
+  const rig = new Rig({ concurrency: 20 }, { id: 'a' }, { id: 'b' });
+  for (const merchant of ['a', 'b']) known(rig, merchant);
+  rig.handed();
+  rig.receiveAll(names('a', 20));
+  assert.equal(rig.handed(), 'a1 a2 a3 a4', 'a quarter of the 16 that are left is 4');
+  assert.equal(gateOf(rig, 'a'), 'share');
+  rig.receiveAll('b1');
+  assert.equal(rig.handed(), 'b1');
+  rig.end('a1');
+  assert.equal(rig.handed(), 'a5', 'the next one when one of its own ends');
+});
+
+test('a merchant that refuses is left alone, probed once, and served again when it answers', () => {
+  const rig = new Rig({}, { id: 'a' });
+  rig.receiveAll('a1 a2');
+  rig.end('a1 a2', REFUSED);
+  rig.handed();
+  rig.receiveAll('a3 a4 a5');
+  assert.equal(rig.handed(), '');
+  assert.equal(gateOf(rig, 'a'), 'breaker');
+  rig.clock.pass(5000);
+  rig.dispatcher.tick();
+  assert.equal(rig.handed(), 'a3');
+  rig.dispatcher.tick();
+  assert.equal(rig.handed(), '', 'one probe, exactly');
+  rig.end('a3');
+  assert.equal(rig.handed(), 'a4 a5');
+});
+
+test('a merchant that has too many is held as a whole for as long as it asks', () => {
+  const rig = new Rig({}, { id: 'a' }, { id: 'b' });
+  rig.receiveAll('a1 a2');
+  rig.handed();
+  rig.end('a1', { kind: 'throttled', reason: '429', retryAfterMs: 3000 });
+  rig.receiveAll('a3 b1');
+  assert.equal(rig.handed(), 'b1');
+  assert.equal(gateOf(rig, 'a'), 'hold');
+  rig.end('a2');
+  assert.equal(rig.handed(), '', 'an answer to an earlier call does not end it');
+  rig.clock.pass(3000);
+  rig.dispatcher.tick();
+  assert.equal(rig.handed(), 'a3');
+});
+
+test('a rate is kept to, and a paused merchant gets nothing until the directory says so', () => {
+  const rig = new Rig({}, { id: 'a', ratePerSecond: 2 }, { id: 'p', paused: true });
+  rig.receiveAll('a1 a2 a3 p1');
+  assert.equal(rig.handed(), 'a1 a2');
+  assert.deepEqual([gateOf(rig, 'a'), gateOf(rig, 'p')], ['rate', 'pause']);
+  rig.clock.pass(500);
+  rig.dispatcher.tick();
+  assert.equal(rig.handed(), 'a3');
+  rig.have({ id: 'p' });
+  rig.dispatcher.directoryChanged();
+  assert.equal(rig.handed(), 'p1');
+});
+
+test('what a merchant may not keep in the window is deferred, its attempt uncounted, behind those that wait and are out', () => {
+  const rig = new Rig({ prefetch: 100 }, { id: 'a', concurrency: 1 });
+  known(rig, 'a');
+  rig.handed();
+  for (const name of names('a', 120).split(' ')) {
+    rig.receiveAll(name);
+    rig.source.confirm(rig.dispatcher);
+  }
+  const { waiting, deferred, inFlight } = rig.dispatcher.snapshot();
+  assert.deepEqual([inFlight, waiting, deferred], [1, 79, 40], 'four fifths of the window: four times what is free');
+  const delays = rig.source.settled.flatMap(({ settlement }) =>
+    settlement.kind === 'defer' ? [settlement.delayMs] : [],
+  );
+  // One call of 80 ms after the other, 79 before it: 6.3 s, and the rung above.
+  assert.deepEqual([delays[0], delays[39]], [8000, 8000]);
+});
+
+test('a tenth of the window is kept for deferrals that are not confirmed: when it is full, orders wait here', () => {
+  const rig = new Rig({ prefetch: 100 }, { id: 'a', concurrency: 1 });
+  known(rig, 'a');
+  rig.receiveAll(names('a', 120));
+  const { waiting, deferred } = rig.dispatcher.snapshot();
+  assert.deepEqual([waiting, deferred], [109, 10]);
+});
+
+test('a merchant that must not get duplicates holds few: all of them may have been sent when the process dies', () => {
+  const rig = new Rig({}, { id: 'n', concurrency: 3, duplicates: 'never' });
+  rig.receiveAll(names('n', 20));
+  const { waiting, inFlight } = rig.dispatcher.snapshot();
+  assert.deepEqual([inFlight, waiting], [3, 3]);
+});
+
+test('orders of a merchant that does not answer are sent away for longer with each hop, and not past their deadline', () => {
+  const rig = new Rig({ prefetch: 10 }, { id: 'a' });
+  rig.receiveAll('a1 a2');
+  rig.end('a1 a2', REFUSED);
+  rig.source.confirm(rig.dispatcher);
+  rig.random = 0;
+  const delays: number[] = [];
+  rig.receiveAll('a3 a4 a5');
+  for (const hop of [0, 1, 2, 3, 4]) {
+    rig.receive({ identity: `late-${hop}`, merchantId: 'a', hop });
+    rig.source.confirm(rig.dispatcher);
+    const settlement = rig.lastSettlement();
+    if (settlement?.kind === 'defer') delays.push(settlement.delayMs);
+  }
+  assert.deepEqual(delays, [8000, 16_000, 32_000, 64_000, 64_000]);
+  rig.receive({ identity: 'short', merchantId: 'a', deadlineAt: START + 3000 });
+  assert.partialDeepStrictEqual(rig.lastSettlement(), { kind: 'defer', delayMs: 2000 });
+});
+
+test('orders that wait for a merchant that stands still expire at their deadlines, not when their turn comes', () => {
+  const rig = new Rig({}, { id: 'a' });
+  rig.receiveAll('a1 a2');
+  rig.end('a1 a2', REFUSED);
+  rig.receive({ identity: 'a3', merchantId: 'a', deadlineAt: START + 1000 });
+  rig.dispatcher.tick();
+  rig.clock.pass(1000);
+  rig.dispatcher.sweep();
+  assert.equal(rig.settled().at(-1), 'a3 dead expired');
+  assert.equal(rig.dispatcher.snapshot().waiting, 0);
+});
+
+test('a lane is kept while orders of its are on the ladder, and let go when they must have come back', () => {
+  const rig = new Rig({}, { id: 'a' });
+  rig.receiveAll('a1');
+  rig.end('a1', REFUSED);
+  rig.source.confirm(rig.dispatcher);
+  assert.equal(rig.dispatcher.snapshot().slowest[0]?.out, 1);
+  rig.clock.pass(60_000);
+  rig.dispatcher.sweep(); // finds that it must have come back, perhaps to another process
+  rig.dispatcher.sweep();
+  assert.equal(rig.dispatcher.snapshot().merchants, 0);
+});
+
+test('that the budget is too small is logged in words and shown', () => {
+  const rig = new Rig({ concurrency: 4 }, { id: 'a' }, { id: 'b' }, { id: 'c' }, { id: 'd' }, { id: 'e' });
+  rig.receiveAll('a1 b1 c1 d1 e1');
+  for (let i = 0; i < 60; i++) {
+    rig.clock.pass(100);
+    rig.dispatcher.tick();
+  }
+  assert.equal(rig.warnings.length, 1);
+  assert.match(rig.dispatcher.snapshot().pressure ?? '', /larger --concurrency/);
+  assert.equal(gateOf(rig, 'e'), 'budget');
+  rig.end('a1', DELIVERED);
+  rig.dispatcher.tick();
+  assert.equal(rig.dispatcher.snapshot().pressure, undefined);
+});

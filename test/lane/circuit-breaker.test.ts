@@ -1,0 +1,92 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { CircuitBreaker, type Told } from '../../src/lane/circuit-breaker.ts';
+
+/** A breaker on which one call after the other is made, at one time. */
+function after(calls: readonly Told[], now = 0): CircuitBreaker {
+  const breaker = new CircuitBreaker();
+  for (const told of calls) breaker.ended(breaker.started(), told, now);
+  return breaker;
+}
+
+test('two failures in a row open it, for 5 s', () => {
+  assert.equal(after(['failed']).allows(0), true);
+  const breaker = after(['failed', 'failed'], 1000);
+  assert.deepEqual([breaker.allows(1000), breaker.allows(5999), breaker.allows(6000)], [false, false, true]);
+  assert.equal(breaker.opensAt, 6000);
+});
+
+test('an answer between two failures keeps it closed, and what says nothing does not', () => {
+  assert.equal(after(['failed', 'answered', 'failed']).allows(0), true);
+  assert.equal(after(['failed', 'neither', 'failed']).allows(0), false);
+});
+
+test('when its time is over, exactly one probe goes, and its answer closes it', () => {
+  const breaker = after(['failed', 'failed']);
+  const probe = breaker.started();
+  assert.equal(breaker.allows(60_000), false);
+  breaker.ended(probe, 'answered', 5100);
+  assert.equal(breaker.state, 'closed');
+  assert.equal(breaker.allows(5100), true);
+});
+
+test('a probe that fails opens it for twice as long, up to a minute, and an answered one starts over', () => {
+  const breaker = after(['failed', 'failed']);
+  const lengths: number[] = [];
+  let now = 0;
+  for (let i = 0; i < 6; i++) {
+    lengths.push(breaker.opensAt - now);
+    now = breaker.opensAt;
+    breaker.ended(breaker.started(), 'failed', now);
+  }
+  assert.deepEqual(lengths, [5000, 10_000, 20_000, 40_000, 60_000, 60_000]);
+  breaker.ended(breaker.started(), 'answered', breaker.opensAt);
+  for (let i = 0; i < 2; i++) breaker.ended(breaker.started(), 'failed', 1_000_000);
+  assert.equal(breaker.opensAt, 1_005_000);
+});
+
+test('a probe that says nothing lets another go in its place', () => {
+  const breaker = after(['failed', 'failed']);
+  const probe = breaker.started();
+  breaker.ended(probe, 'neither', 5000);
+  assert.deepEqual([breaker.state, breaker.allows(5000)], ['half-open', true]);
+});
+
+test('calls that were started before it opened say nothing about the merchant now', () => {
+  const breaker = new CircuitBreaker();
+  const old = [breaker.started(), breaker.started(), breaker.started(), breaker.started()];
+  breaker.ended(old[0] as number, 'failed', 0);
+  breaker.ended(old[1] as number, 'failed', 0);
+  const probe = breaker.started();
+  breaker.ended(old[2] as number, 'answered', 5000);
+  assert.equal(breaker.state, 'half-open', 'a late answer is no probe');
+  breaker.ended(old[3] as number, 'failed', 5000);
+  assert.equal(breaker.state, 'half-open');
+  breaker.ended(probe, 'answered', 5000);
+  assert.equal(breaker.state, 'closed');
+});
+
+test('whatever comes in whatever order, no more than one call is in flight between opening and closing', () => {
+  const told = fc.constantFrom<Told>('answered', 'failed', 'neither');
+  const step = fc.record({ end: fc.option(fc.nat({ max: 9 })), told, pass: fc.nat({ max: 4000 }) });
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 200 }), (steps) => {
+      const breaker = new CircuitBreaker();
+      const inFlight: { era: number; probe: boolean }[] = [];
+      let now = 0;
+      for (const { end, told: outcome, pass } of steps) {
+        now += pass;
+        const call = end === null ? undefined : inFlight.splice(end % Math.max(1, inFlight.length), 1)[0];
+        if (call !== undefined) breaker.ended(call.era, outcome, now);
+        else if (breaker.allows(now)) {
+          const probe = breaker.state !== 'closed';
+          inFlight.push({ era: breaker.started(), probe });
+        }
+        if (breaker.state === 'half-open') {
+          assert.ok(inFlight.filter(({ probe, era }) => probe && era === inFlight.at(-1)?.era).length <= 1);
+        }
+      }
+    }),
+  );
+});
