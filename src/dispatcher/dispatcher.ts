@@ -61,6 +61,10 @@ interface Out {
 const ANSWERED: Ending = { told: 'answered', overloaded: false, retryAfterMs: undefined };
 const FAILED: Ending = { told: 'failed', overloaded: false, retryAfterMs: undefined };
 const NEITHER: Ending = { told: 'neither', overloaded: false, retryAfterMs: undefined };
+/** RabbitMQ closes the channel of a consumer that holds a delivery for longer, by default 30 min; with some to spare. */
+const CONSUMER_TIMEOUT_MS = 28 * 60_000;
+/** How long an order waits here before it is given back and comes again. */
+const HELD_MS = 20 * 60_000;
 const LANE_KEPT_MS = 60_000;
 /** Longer than the longest rung: its orders may be on the ladder. */
 const QUARANTINE_KEPT_MS = 600_000;
@@ -136,7 +140,7 @@ export class Dispatcher implements Sink {
       this.#refuse(delivery, `unknown merchant '${delivery.merchantId}'`);
       return;
     }
-    const entry = entryOf(delivery, lane, key, delivery.redelivered && late === undefined);
+    const entry = entryOf(delivery, lane, key, delivery.redelivered && late === undefined, now);
     if (!this.#ledger.add(entry)) {
       this.#parts.log.warn(
         { merchant: lane.merchantId, order: delivery.orderId, identity: delivery.identity },
@@ -285,8 +289,8 @@ export class Dispatcher implements Sink {
     const now = this.#parts.clock.now();
     // Another process on the same queue may have taken it; if not, the queue's own count has it by now.
     for (const [key, { backAt }] of this.#out) if (now >= backAt) this.#isBack(key);
-    for (const lane of this.#blocked) this.#expire(lane, now);
     for (const lane of this.#lanes.values()) {
+      if (lane.waiting > 0) this.#expire(lane, now);
       const keptMs = lane.quarantined ? QUARANTINE_KEPT_MS : LANE_KEPT_MS;
       if (!lane.isIdle || now - Math.max(lane.usedAt, lane.quarantinedUntil, lane.opensAt(now)) < keptMs) continue;
       this.#lanes.delete(lane.merchantId);
@@ -408,12 +412,21 @@ export class Dispatcher implements Sink {
     if (out.lane !== undefined) out.lane.out--;
   }
 
-  /** Orders of a lane that stands still do not wait past their deadlines for a turn. */
+  /**
+   * Orders of a lane that stands still do not wait for a turn past their deadlines, nor for so long that the broker would
+   * take the channel for dead.
+   */
   #expire(lane: Lane<Entry>, now: number): void {
-    if (lane.waiting === 0) return;
-    const expired = lane.keepOnly((entry) => now < entry.delivery.deadlineAt);
-    this.#waiting -= expired.length;
-    for (const entry of expired) this.#settle(entry, expiredOutcome(entry), now);
+    const heldMs = Math.min(HELD_MS, CONSUMER_TIMEOUT_MS - lane.merchant.timeoutMs);
+    const gone = lane.keepOnly(({ delivery, arrivedAt }) => now < delivery.deadlineAt && now - arrivedAt < heldMs);
+    this.#waiting -= gone.length;
+    for (const entry of gone) {
+      const isLate = now >= entry.delivery.deadlineAt;
+      const outcome = isLate
+        ? expiredOutcome(entry)
+        : deferred(lane, this.#gateOf(lane, now), entry.delivery.hop, this.#parts.random(), now);
+      this.#settle(entry, outcome, now);
+    }
   }
 
   #leaveFlight(entry: Entry, ending: Ending, now: number): void {

@@ -13,6 +13,8 @@ export interface Entry {
   readonly lane: Lane<Entry>;
   readonly bytes: number;
   state: 'waiting' | 'in-flight' | 'settling';
+  /** When it came, on the clock's monotonic scale. */
+  readonly arrivedAt: number;
   /** When it was handed to its shard, on the clock's monotonic scale. */
   startedAt: number;
   /** What its lane's breaker was when it was handed out. */
@@ -27,7 +29,7 @@ export interface Entry {
 }
 
 /** The entry of a delivery that has just arrived. */
-export function entryOf(delivery: Delivery, lane: Lane<Entry>, key: string, possiblySent: boolean): Entry {
+export function entryOf(delivery: Delivery, lane: Lane<Entry>, key: string, possiblySent: boolean, now: number): Entry {
   return {
     key,
     delivery,
@@ -35,6 +37,7 @@ export function entryOf(delivery: Delivery, lane: Lane<Entry>, key: string, poss
     lane,
     bytes: delivery.bytes,
     state: 'waiting',
+    arrivedAt: now,
     startedAt: 0,
     era: 0,
     overAge: false,

@@ -1,8 +1,6 @@
 import { BlockList, isIP, isIPv4 } from 'node:net';
 import { parseHostPattern, plainHost } from '../host-pattern.ts';
 
-export { hostPatternProblem } from '../host-pattern.ts';
-
 /**
  * Which places a call may go to. HTTPS to public addresses needs nobody's leave; plain HTTP, and addresses that are
  * private, loopback, link-local (cloud metadata), reserved or multicast, are for the hosts an operator allowed by name.

@@ -2,10 +2,10 @@ import { validateHeaderName, validateHeaderValue } from 'node:http';
 import { isAbsolute, resolve } from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
 import { parseDuration, parseRate } from '../duration.ts';
+import { hostPatternProblem } from '../host-pattern.ts';
 import { jsonProblem } from '../json-error.ts';
 import type { DuplicatesPolicy } from '../order.ts';
 import { nearest } from '../spelling.ts';
-import { hostPatternProblem } from './address-guard.ts';
 import { type Problems, shown, type Tell } from './problems.ts';
 import type { Auth, SecretRef } from './secrets.ts';
 

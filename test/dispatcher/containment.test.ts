@@ -7,7 +7,7 @@ import { delivery, merchant } from '../helpers/deliveries.ts';
 
 function entryFor(id: string, shard = 0): Entry {
   const of = delivery({ merchantId: id });
-  const entry = entryOf(of, new Lane<Entry>(merchant({ id }), shard), keyOf(of), false);
+  const entry = entryOf(of, new Lane<Entry>(merchant({ id }), shard), keyOf(of), false, 0);
   entry.state = 'in-flight';
   return entry;
 }

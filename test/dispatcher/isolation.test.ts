@@ -162,6 +162,18 @@ test('orders that wait for a merchant that stands still expire at their deadline
   assert.equal(rig.dispatcher.snapshot().waiting, 0);
 });
 
+test('an order that has waited for long is given back and comes again, before the broker takes the channel for dead', () => {
+  const rig = new Rig({}, { id: 'a', paused: true });
+  rig.receive({ identity: 'a1', merchantId: 'a', deadlineAt: START + 10 * 3600_000 });
+  rig.dispatcher.tick();
+  rig.clock.pass(20 * 60_000 - 1);
+  rig.dispatcher.sweep();
+  assert.equal(rig.source.settled.length, 0);
+  rig.clock.pass(1);
+  rig.dispatcher.sweep();
+  assert.partialDeepStrictEqual(rig.lastSettlement(), { kind: 'defer' });
+});
+
 test('a lane is kept while orders of its are on the ladder, and let go when they must have come back', () => {
   const rig = new Rig({}, { id: 'a' });
   rig.receiveAll('a1');

@@ -13,7 +13,7 @@ const GENERATION = 65_536;
 const lane = new Lane<Entry>(merchant(), 0);
 
 function entryFor(of: Delivery): Entry {
-  return entryOf(of, lane, keyOf(of), false);
+  return entryOf(of, lane, keyOf(of), false, 0);
 }
 
 function withEnded(of: Delivery, late: Parameters<Ledger['end']>[1] = ACK): Ledger {

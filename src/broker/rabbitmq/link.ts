@@ -215,9 +215,11 @@ function unreachable(urls: readonly string[], waitMs: number, causes: readonly u
   );
 }
 
-/** Node reports a refused `localhost` as an AggregateError without a message of its own. */
+/** Node reports a refused `localhost` as an AggregateError without a message of its own, and OpenSSL's errors by source line. */
 function why(error: unknown): string {
   if (error instanceof AggregateError) return error.errors.map((each) => messageOf(each)).join('; ');
+  const { code, reason } = (error ?? {}) as { readonly code?: string; readonly reason?: string };
+  if (code?.startsWith('ERR_SSL_') && reason !== undefined) return `no TLS connection: ${reason} (${code})`;
   return messageOf(error);
 }
 

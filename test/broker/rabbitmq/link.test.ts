@@ -317,7 +317,20 @@ test('when the one address is not trusted and the other one silent, both are nam
   assert.match(message, /self-signed.*ECONNREFUSED/);
 });
 
-test('a broker that is no longer trusted while we run is tried again, saying why, until it is', async (t) => {
+test('a port that does not speak TLS is named in one line without the place in OpenSSL that says so', async (t) => {
+  const plain = createServer((socket) => socket.end('AMQP\0\0\u0009\u0001'));
+  plain.listen(0, '127.0.0.1');
+  await once(plain, 'listening');
+  t.after(() => plain.close());
+  const { link } = new Rig({ urls: [`amqps://127.0.0.1:${(plain.address() as AddressInfo).port}`] });
+  const { code, message } = await refusal(link.start(0));
+  assert.equal(code, 'BROKER_UNREACHABLE');
+  assert.match(message, /within 0 s: no TLS connection: wrong version number \(ERR_SSL_WRONG_VERSION_NUMBER\)\. Check/);
+});
+
+test('a broker that is no longer trusted while we run is tried again, saying why, until it is', {
+  timeout: 30_000,
+}, async (t) => {
   const broker = new Handshaker({ cert: GOOD, key: LEAF_KEY });
   const rig = await Rig.with(t, files(t, { ca: AUTHORITY }), broker);
   await rig.link.start(0);
@@ -369,7 +382,7 @@ test('a broker that asks for our certificate gets it, and one that we do not hav
   const own = files(t, { ca: AUTHORITY, cert: GOOD, key: LEAF_KEY });
   await (await Rig.with(t, own, new Handshaker(shown))).link.start(0);
   const rig = await Rig.with(t, { ca: own.ca }, new Handshaker(shown));
-  const { code, message } = await refusal(rig.link.start(60_000));
+  const { code, message } = await refusal(rig.link.start(10_000));
   assert.equal(code, 'BROKER_REFUSED');
   assert.match(message, /expects a certificate of ours that it trusts \(--broker-cert, --broker-key\); got none/);
 });
