@@ -20,7 +20,7 @@ export interface Call {
 /** A merchant may hold at most this part of what is still free: Choudhury and Hahne, "Dynamic Queue Length Thresholds", 1998. */
 const ALPHA = 1 / 4;
 /** And always this part of the whole, so that many merchants together can use all of it. */
-const ALWAYS = 1 / 400;
+const ALWAYS = 1 / 200;
 /** While calls of merchants that hang hold this part of the budget, suspects start nothing. */
 const HANGING = 1 / 4;
 /** With this part in flight, as much is under way as shares allow, and more deliveries in hand would only wait. */

@@ -1,9 +1,9 @@
-const START = 20;
+const START = 50;
 
 /**
  * How many calls a merchant takes at once: additive increase, multiplicative decrease (Chiu and Jain, "Analysis of the
  * Increase and Decrease Algorithms for Congestion Avoidance", 1989), between 1 and a ceiling. As with a congestion window
- * (RFC 7661), use is what allows growth: an answer while less than half was used says nothing about more. It begins at 20
+ * (RFC 7661), use is what allows growth: an answer while less than half was used says nothing about more. It begins at 50
  * and not at 1, so that a new merchant's first burst is not sent in rounds.
  */
 export class AdaptiveLimit {

@@ -44,6 +44,8 @@ export class AttemptClient {
   readonly #base: URL | undefined;
   readonly #clients = new Map<string | undefined, Got>();
   readonly #calls: Call[] = [];
+  /** Calls that have not ended; streams are not among them. */
+  readonly #open = new Set<Promise<unknown>>();
   /** One for each call made. */
   readonly #aborts: AbortController[] = [];
 
@@ -103,6 +105,14 @@ export class AttemptClient {
     return { ...outcome, kind: 'ambiguous', reason };
   }
 
+  /**
+   * Waits for the calls that the handler has not waited for, and rejects as the first of them does: a handler that forgets
+   * an `await` cannot lose an order.
+   */
+  async finished(): Promise<void> {
+    await Promise.all(this.#open);
+  }
+
   /** got asks it about every call, with the options that the call will have. */
   readonly #onCall: HandlerFunction = (options, next) => {
     if (!(options instanceof Options)) return next(options); // not even options: got rejects the call by itself
@@ -117,6 +127,12 @@ export class AttemptClient {
     if (checked) options.throwHttpErrors = false;
     const result = next(options);
     const events = result as unknown as CallEvents;
+    if (options.isStream !== true) {
+      const call = result as unknown as Promise<unknown>;
+      const ended = (): void => void this.#open.delete(call);
+      this.#open.add(call);
+      call.then(ended, ended);
+    }
     if (checked) {
       const stream = result as unknown as Request;
       stream.once('response', (response: PlainResponse & { ok: boolean }) => {

@@ -242,6 +242,7 @@ class Attempt implements Context {
     }
     try {
       await handler.deliver(this.#order, this);
+      await this.#calls?.finished();
       return { kind: 'delivered' };
     } catch (error) {
       return error instanceof NotJson ? { kind: 'malformed', reason: error.message } : this.#client().outcomeOf(error);

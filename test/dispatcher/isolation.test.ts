@@ -32,10 +32,10 @@ test('merchants that hang take a quarter of the budget and no more, and others g
   rig.clock.pass(600);
   rig.dispatcher.tick();
   const hanging = rig.handed().split(' ').length;
-  assert.equal(hanging, 20 + 16, '20 as any new merchant, and a quarter of what was left');
+  assert.equal(hanging, 20 + 16, 'a quarter of what was left, each');
   rig.receiveAll('h26 ok1');
   assert.equal(rig.handed(), 'ok1');
-  assert.equal(gateOf(rig, 'h'), 'limit');
+  assert.equal(gateOf(rig, 'h'), 'suspect');
   rig.end('h1', TIMED_OUT);
   rig.dispatcher.tick();
   assert.equal(rig.handed(), '', 'a suspect has room, and may not use it');

@@ -8,31 +8,31 @@ function round(limit: AdaptiveLimit, inFlight = limit.value): void {
   for (let i = limit.value; i > 0; i--) limit.answered(inFlight);
 }
 
-test('it begins at 20, or at its ceiling when that is lower', () => {
-  assert.equal(new AdaptiveLimit(50).value, 20);
+test('it begins at 50, or at its ceiling when that is lower', () => {
+  assert.equal(new AdaptiveLimit(80).value, 50);
   assert.equal(new AdaptiveLimit(3).value, 3);
 });
 
 test('it grows by one a round while it is used, and not beyond its ceiling', () => {
-  const limit = new AdaptiveLimit(22);
+  const limit = new AdaptiveLimit(52);
   round(limit);
-  assert.equal(limit.value, 20, 'a round is not quite one');
+  assert.equal(limit.value, 50, 'a round is not quite one');
   for (let i = 0; i < 10; i++) round(limit);
-  assert.equal(limit.value, 22);
+  assert.equal(limit.value, 52);
 });
 
 test('an answer while less than half was used does not raise it', () => {
-  const limit = new AdaptiveLimit(50);
-  for (let i = 0; i < 50; i++) round(limit, 9);
-  assert.equal(limit.value, 20);
+  const limit = new AdaptiveLimit(80);
+  for (let i = 0; i < 50; i++) round(limit, 24);
+  assert.equal(limit.value, 50);
 });
 
 test('one overload halves it, however many of its calls tell of it, and the next one halves it again', () => {
   const limit = new AdaptiveLimit(50);
   for (const startedAt of [10, 20, 30]) limit.overloaded(startedAt, 100);
-  assert.equal(limit.value, 10);
+  assert.equal(limit.value, 25);
   limit.overloaded(100, 200);
-  assert.equal(limit.value, 5);
+  assert.equal(limit.value, 12);
 });
 
 test('a new ceiling holds at once', () => {

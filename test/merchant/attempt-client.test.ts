@@ -338,6 +338,20 @@ test('a call that may yet connect may arrive', async (t) => {
   assert.equal(attempt.outcomeOf(new Error('a bug')).kind, 'failed');
 });
 
+test('calls that nobody waited for are waited for, and what they come to is not lost', async (t) => {
+  const stub = await byPath(t);
+  const attempt = attemptOf(t, { url: stub.origin });
+  await attempt.finished();
+  void attempt.client().post('200');
+  await attempt.finished();
+  assert.equal(stub.seen.length, 1);
+  void attempt.client().post('200');
+  void attempt.client().post('500');
+  const thrown = await thrownBy(attempt.finished());
+  assert.equal(attempt.outcomeOf(thrown).kind, 'ambiguous');
+  assert.equal(stub.seen.length, 3);
+});
+
 test('a stream whose answer is not wanted is judged by its status', async (t) => {
   const stub = await httpStub(t, (response) => endless(response.writeHead(429, { 'retry-after': '1' })));
   const attempt = attemptOf(t, { url: stub.origin });
