@@ -8,7 +8,8 @@ export interface Call {
   later: Call | undefined;
   readonly lane: {
     readonly shard: number;
-    readonly normalMs: number;
+    /** Smoothed latency of answered calls, in milliseconds. */
+    readonly latencyMs: number;
     readonly inFlight: number;
     readonly isHanging: boolean;
     overAge: number;
@@ -41,9 +42,9 @@ export function shareOf(free: number, alpha: number = ALPHA): number {
 
 /**
  * The calls that the process has in flight, which of them are over age (past four times their merchant's usual latency,
- * four times what its shard needs for its quickest, and half a second at least), and how many belong to merchants that hang: that have a call over age, or whose last one was
- * not answered. All calls of such a merchant count, the young ones too: they will hang as well, and a burst of them must not
- * fill the budget before it is known.
+ * four times what its shard needs for its quicker answers, and half a second at least), and how many belong to merchants that
+ * hang: that have a call over age, or whose last one was not answered. All calls of such a merchant count, the young ones too:
+ * they will hang as well, and a burst of them must not fill the budget before it is known.
  */
 export class Budget {
   readonly limit: number;
@@ -88,10 +89,10 @@ export class Budget {
 
   /** A call of this shard was answered. The quantile is followed as in Ma, Muthukrishnan and Sandler, "Frugal Streaming", 2013. */
   answered(shard: number, latencyMs: number): void {
-    const usual = this.#usual[shard];
-    if (usual === undefined) this.#usual[shard] = latencyMs;
-    else if (latencyMs > usual) this.#usual[shard] = usual * (1 + USUAL_STEP * USUAL_QUANTILE);
-    else this.#usual[shard] = usual * (1 - USUAL_STEP * (1 - USUAL_QUANTILE));
+    const usual = this.#usual[shard] ?? latencyMs;
+    const step = latencyMs > usual ? USUAL_QUANTILE : USUAL_QUANTILE - 1;
+    // From zero, no number of steps would lead away.
+    this.#usual[shard] = Math.max(1, usual * (1 + USUAL_STEP * step));
   }
 
   /** To be called after the lane has counted the call. */
@@ -130,7 +131,7 @@ export class Budget {
       const ageMs = now - call.startedAt;
       if (ageMs <= LEAST_AGE_MS) return; // so are all later ones
       const { lane } = call;
-      const isOver = ageMs > Math.max(lane.normalMs, OVER_AGE_FACTOR * (this.#usual[lane.shard] ?? 0));
+      const isOver = ageMs > OVER_AGE_FACTOR * Math.max(lane.latencyMs, this.#usual[lane.shard] ?? 0);
       if (isOver === call.overAge) continue;
       call.overAge = isOver;
       const change = isOver ? 1 : -1;

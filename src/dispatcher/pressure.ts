@@ -18,8 +18,8 @@ export class Pressure {
   }
 
   /**
-   * To be called a few times a second. `waiting` counts orders that nothing but the budget keeps waiting, `held` those whose
-   * merchants are held because too many calls are over age. Returns what is to be logged, if something is.
+   * To be called a few times a second. `waiting` counts the orders that wait, `held` those of them whose merchants are held
+   * because too many calls hang. Returns what is to be logged, if something is.
    */
   judge(budget: Budget, waiting: number, held: number, now: number): string | undefined {
     const words = wordsOf(budget, waiting, held);

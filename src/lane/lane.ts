@@ -25,8 +25,6 @@ export interface Ending {
 const SMOOTHING = 0.1;
 const HOLD_MS = 1_000;
 const HOLD_MAX_MS = 60_000;
-/** A call that takes this many times its merchant's usual latency is over age. */
-const OVER_AGE_FACTOR = 4;
 
 /**
  * One merchant's admission control: its waiting orders, first in first out, and what says when the next may start. It
@@ -159,11 +157,6 @@ export class Lane<T extends Waiting> {
   /** It hangs, or it may: calls in flight, and nothing known of it. */
   get isSuspect(): boolean {
     return this.isHanging || (this.latencyMs === 0 && this.inFlight > 0);
-  }
-
-  /** How long a call may take before it is over age, in milliseconds. */
-  get normalMs(): number {
-    return OVER_AGE_FACTOR * this.latencyMs;
   }
 
   /** How many orders a second it serves when all is well; a guess of one a second a call before anything is known. */

@@ -162,7 +162,7 @@ test('the first answer is the average, later ones move it a tenth of the way, an
   call(lane1, 0, 15_000, FAILED);
   assert.equal(lane1.latencyMs, 0);
   call(lane1, 0, 200);
-  assert.deepEqual([lane1.latencyMs, lane1.normalMs], [200, 800]);
+  assert.equal(lane1.latencyMs, 200);
   call(lane1, 0, 300);
   assert.equal(lane1.latencyMs, 210);
 });
