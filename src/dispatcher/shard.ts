@@ -3,32 +3,15 @@ import { MessageChannel, type MessagePort, receiveMessageOnPort, type Worker } f
 import { Piscina } from 'piscina';
 import { messageOf, OrderlaneError } from '../errors.ts';
 import { Pace } from '../pace.ts';
-import {
-  type Batch,
-  type Boot,
-  type Booted,
-  FREE,
-  HANDED,
-  ORDER_FIELDS,
-  OUTCOME_FIELDS,
-  outcomeOf,
-  type Report,
-  SENDING,
-  type ThreadOutcome,
-} from '../protocol.ts';
-import { NONE, SlotTable } from '../slot-table.ts';
+import { type Boot, type Booted, OUTCOME_FIELDS, outcomeOf, type Report, type ThreadOutcome } from '../protocol.ts';
 import type { ShardStats } from '../stats.ts';
 import type { Entry } from './ledger.ts';
+import { Outbox } from './outbox.ts';
+import { type Judged, ShardSlots } from './shard-slots.ts';
 
-/** What became of a lost thread's orders. */
-export interface Loss {
+/** What became of a lost thread's orders that it said nothing of. */
+export interface Loss extends Omit<Judged, 'ended'> {
   readonly why: string;
-  /** The order whose handler was on the stack, if one was. */
-  readonly onStack: Entry | undefined;
-  /** Provably not sent. */
-  readonly handed: readonly Entry[];
-  /** May have been sent. */
-  readonly sending: readonly Entry[];
 }
 
 export interface ShardEvents {
@@ -80,23 +63,13 @@ const BACKOFF_MAX_MS = 5_000;
 export class Shard {
   readonly #options: ShardOptions;
   readonly #events: ShardEvents;
-  readonly #table: SlotTable;
-  readonly #entries: (Entry | undefined)[];
-  readonly #generations: Int32Array;
-  /** By slot, the place of its order among all that were handed out. */
-  readonly #turns: Float64Array;
-  #handed = 0;
-  readonly #freeSlots: number[] = [];
-  readonly #known = new Map<string, unknown>();
+  readonly #slots: ShardSlots;
+  readonly #outbox = new Outbox();
   #first: PromiseWithResolvers<Extract<Booted, { ok: true }>> | undefined;
   #respawn: NodeJS.Timeout | undefined;
   #state: State = { kind: 'starting' };
   #pool: Piscina | undefined;
-  #orders: (string | number)[] = [];
-  #merchants: NonNullable<Batch['merchants']>[number][] = [];
-  #forget: string[] = [];
   readonly #pace = new Pace(() => this.#flush());
-  #inFlight = 0;
   #restarts = 0;
   #failedBoots = 0;
   #recentLosses: number[] = [];
@@ -110,11 +83,7 @@ export class Shard {
     this.#options = options;
     this.#events = events;
     this.#allowHosts = options.boot.allowHosts;
-    this.#table = new SlotTable(options.slots);
-    this.#entries = Array.from({ length: options.slots });
-    this.#generations = new Int32Array(options.slots);
-    this.#turns = new Float64Array(options.slots);
-    for (let slot = options.slots - 1; slot >= 0; slot--) this.#freeSlots.push(slot);
+    this.#slots = new ShardSlots(options.slots);
   }
 
   get isReady(): boolean {
@@ -188,38 +157,16 @@ export class Shard {
 
   /** Hands an order to the thread, with the others that gather. */
   hand(entry: Entry): void {
-    const slot = this.#freeSlots.pop();
+    const slot = this.#slots.open(entry);
     if (slot === undefined) throw new OrderlaneError('SHARD', 'more orders in flight than slots');
-    const { delivery } = entry;
-    const { merchant } = entry.lane;
-    const generation = this.#table.open(slot, HANDED);
-    this.#entries[slot] = entry;
-    this.#generations[slot] = generation;
-    this.#turns[slot] = ++this.#handed;
-    this.#inFlight++;
-    if (this.#known.get(merchant.id) !== merchant) {
-      this.#known.set(merchant.id, merchant);
-      this.#merchants.push(merchant);
-    }
-    this.#orders.push(
-      slot,
-      generation,
-      delivery.merchantId,
-      delivery.orderId,
-      delivery.identity,
-      delivery.attempt,
-      entry.confirmFirst ? 1 : 0,
-      delivery.deadlineAt,
-      delivery.publishedAt,
-      delivery.body,
-    );
-    if (this.#orders.length >= BATCH * ORDER_FIELDS) this.#flush();
+    this.#outbox.add(entry, slot, this.#slots.generation(slot));
+    if (this.#outbox.size >= BATCH) this.#flush();
     else this.#pace.schedule();
   }
 
   /** A merchant's lane is gone: its entry need not be kept. */
   forget(merchantId: string): void {
-    if (this.#known.delete(merchantId)) this.#forget.push(merchantId);
+    this.#outbox.forget(merchantId);
   }
 
   /** The hosts that the directory now allows. */
@@ -231,13 +178,13 @@ export class Shard {
   /** Replaces the thread when its event loop has stood still for too long. */
   watch(now: number, late: boolean): void {
     const state = this.#state;
-    const beat = this.#table.heartbeat();
+    const beat = this.#slots.table.heartbeat();
     if (late || beat !== this.#lastBeat || state.kind !== 'ready') {
       this.#lastBeat = beat;
       this.#beatAt = now;
       return;
     }
-    if (now - this.#beatAt < this.#options.threadTimeoutMs || this.#inFlight === 0) return;
+    if (now - this.#beatAt < this.#options.threadTimeoutMs || this.#slots.used === 0) return;
     this.#beatAt = now;
     this.#why = `its event loop stood still for ${this.#options.threadTimeoutMs} ms`;
     this.#endThread(state);
@@ -261,7 +208,7 @@ export class Shard {
       this.#utilization = current;
     }
     return {
-      inFlight: this.#inFlight,
+      inFlight: this.#slots.used,
       state: state.kind === 'ending' ? 'down' : state.kind,
       restarts: this.#restarts,
       utilization,
@@ -291,17 +238,8 @@ export class Shard {
 
   #flush(): void {
     const pool = this.#pool;
-    if (this.#orders.length === 0 || this.#state.kind !== 'ready' || pool === undefined) return;
-    const batch: Batch = {
-      kind: 'batch',
-      orders: this.#orders,
-      ...(this.#merchants.length === 0 ? {} : { merchants: this.#merchants }),
-      ...(this.#forget.length === 0 ? {} : { forget: this.#forget }),
-    };
-    this.#orders = [];
-    this.#merchants = [];
-    this.#forget = [];
-    pool.run(batch).catch((error: unknown) => {
+    if (this.#outbox.size === 0 || this.#state.kind !== 'ready' || pool === undefined) return;
+    pool.run(this.#outbox.take()).catch((error: unknown) => {
       // The thread is lost, which its exit will tell; or it did not take the batch in, and nobody knows what it did with it.
       this.#why ??= messageOf(error);
       if (this.#state.kind === 'ready' && this.#pool === pool) this.#endThread(this.#state);
@@ -323,7 +261,7 @@ export class Shard {
       kind: 'boot',
       shard: this.#options.index,
       port: port2,
-      table: this.#table.buffer,
+      table: this.#slots.table.buffer,
       slots: this.#options.slots,
       ...this.#options.boot,
       allowHosts: this.#allowHosts,
@@ -333,10 +271,10 @@ export class Shard {
     const booted = await this.#bootWithin(worker, booting, exited);
     if (!booted.ok) throw new OrderlaneError('USAGE', booted.error);
     port1.on('message', (report: Report) => this.#onReport(report));
-    this.#known.clear();
+    this.#outbox.reset();
     this.#utilization = undefined;
     this.#why = undefined;
-    this.#lastBeat = this.#table.heartbeat();
+    this.#lastBeat = this.#slots.table.heartbeat();
     this.#beatAt = performance.now();
     this.#state = { kind: 'ready', worker, port: port1 };
     if (boot.allowHosts !== this.#allowHosts) this.allow(this.#allowHosts); // it changed while the handler was loaded
@@ -378,10 +316,8 @@ export class Shard {
     const outcomes = report.outcomes;
     if (outcomes === undefined) return;
     for (let i = 0; i < outcomes.length; i += OUTCOME_FIELDS) {
-      const slot = outcomes[i] as number;
-      const entry = this.#entries[slot];
-      if (entry === undefined || this.#generations[slot] !== outcomes[i + 1]) continue; // a late message for a reused slot
-      this.#release(slot);
+      const entry = this.#slots.close(outcomes[i] as number, outcomes[i + 1] as number);
+      if (entry === undefined) continue;
       const outcome = outcomeOf(
         outcomes[i + 2] as number,
         outcomes[i + 3] as string | undefined,
@@ -391,13 +327,6 @@ export class Shard {
       this.#events.outcome(entry, outcome as ThreadOutcome);
     }
     this.#events.turn();
-  }
-
-  #release(slot: number): void {
-    this.#entries[slot] = undefined;
-    this.#table.open(slot, FREE);
-    this.#freeSlots.push(slot);
-    this.#inFlight--;
   }
 
   /** The thread is gone: first take in all that it had posted, then judge the rest by the table. */
@@ -415,29 +344,14 @@ export class Shard {
     if (!held) return; // it died while it loaded the handler, with nothing in its hands
     this.#restarts++;
     if (this.#pool !== undefined) this.#expectThread(this.#pool);
-    this.#orders = [];
-    this.#merchants = [];
-    this.#forget = [];
+    this.#outbox.reset();
     this.#judge(this.#why ?? 'the thread exited');
   }
 
   #judge(why: string): void {
-    const running = this.#table.lastRunning();
-    const onStack = running === NONE ? undefined : this.#entries[running];
-    this.#table.running(NONE, 0);
-    const handed: Entry[] = [];
-    const sending: Entry[] = [];
-    const slots = [...this.#entries.keys()].filter((slot) => this.#entries[slot] !== undefined);
-    slots.sort((a, b) => (this.#turns[a] as number) - (this.#turns[b] as number));
-    for (const slot of slots) {
-      const entry = this.#entries[slot] as Entry;
-      const state = this.#table.state(slot);
-      this.#release(slot);
-      if (state === HANDED) handed.push(entry);
-      else if (state === SENDING) sending.push(entry);
-      else this.#events.outcome(entry, outcomeOf(state) ?? { kind: 'ambiguous', reason: why });
-    }
-    this.#events.lost(this.#options.index, { why, onStack, handed, sending });
+    const { ended, ...rest } = this.#slots.judge(why);
+    for (const [entry, outcome] of ended) this.#events.outcome(entry, outcome);
+    this.#events.lost(this.#options.index, { why, ...rest });
     this.#events.turn();
   }
 }

@@ -1,6 +1,7 @@
 import type { Merchant } from '../order.ts';
 import { AdaptiveLimit } from './adaptive-limit.ts';
-import { CircuitBreaker, type Told } from './circuit-breaker.ts';
+import { CircuitBreaker } from './circuit-breaker.ts';
+import type { Ending } from './ending.ts';
 import { RateLimit } from './rate-limit.ts';
 
 /** Anything that can wait in a lane; linked through itself, so that waiting allocates nothing. */
@@ -11,15 +12,6 @@ export interface Waiting {
 
 /** What keeps a lane from starting its next order, of those that are the lane's own. */
 export type LaneGate = 'pause' | 'breaker' | 'hold' | 'rate' | 'limit';
-
-/** How a call ended, as far as its lane must know. */
-export interface Ending {
-  readonly told: Told;
-  /** The merchant said that it has too many. */
-  readonly overloaded: boolean;
-  /** How long it asked to be left alone, in milliseconds. */
-  readonly retryAfterMs: number | undefined;
-}
 
 /** How much of a new latency enters the average: about the last ten answers count. */
 const SMOOTHING = 0.1;

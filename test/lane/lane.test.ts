@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { type Ending, Lane, type Waiting } from '../../src/lane/lane.ts';
+import type { Ending } from '../../src/lane/ending.ts';
+import { Lane, type Waiting } from '../../src/lane/lane.ts';
 import { merchant } from '../helpers/deliveries.ts';
 
 interface Numbered extends Waiting {

@@ -1,0 +1,195 @@
+import type { Delivery, Source } from '../broker/source.ts';
+import type { Clock } from '../clock.ts';
+import { ACK, type Outcome, type Settlement } from '../outcome.ts';
+import type { Deferral } from './deferral.ts';
+import { type Entry, keyOf, Ledger } from './ledger.ts';
+import { OnLadder } from './on-ladder.ts';
+import { type Facts, settlementOf } from './settlement.ts';
+import { Tally } from './tally.ts';
+
+export interface SettlementOptions {
+  readonly maxAttempts: number;
+  readonly maxCrashes: number;
+  readonly backoffMs: number;
+  readonly backoffMaxMs: number;
+  /** Whether the loaded handler has a `confirm`. */
+  readonly canConfirm: boolean;
+}
+
+export interface SettlementParts {
+  readonly source: Pick<Source, 'settle'>;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly log: {
+    debug(fields: object, message: string): void;
+    warn(fields: object, message: string): void;
+  };
+}
+
+/** A settlement that is not durable yet. A late twin's has no entry. */
+interface Settling {
+  readonly key: string;
+  readonly entry: Entry | undefined;
+  readonly settlement: Settlement;
+}
+
+const RELEASE_DELAY_MS = 1000;
+
+/** The end of every delivery: what is in hand, how each is settled, and what is remembered of it for late twins. */
+export class Settlements {
+  readonly tally: Tally = new Tally();
+  readonly ledger: Ledger = new Ledger();
+  readonly ladder: OnLadder = new OnLadder();
+  readonly #options: SettlementOptions;
+  readonly #parts: SettlementParts;
+  readonly #deferral: Deferral;
+  readonly #settling = new Map<Delivery, Settling>();
+
+  constructor(options: SettlementOptions, parts: SettlementParts, deferral: Deferral) {
+    this.#options = options;
+    this.#parts = parts;
+    this.#deferral = deferral;
+  }
+
+  /** How many are not durable yet. */
+  get pending(): number {
+    return this.#settling.size;
+  }
+
+  /**
+   * One send for all arrivals of a copy: a redelivery of one in hand is settled by its outcome, the late twin of a settled one
+   * at once. `released` means that the earlier arrival was given back and never sent.
+   */
+  joins(key: string, delivery: Delivery): 'joined' | 'released' | 'new' {
+    if (delivery.identity === '') return 'new'; // it could not be read
+    const entry = delivery.malformed === undefined ? this.ledger.sameCopy(key, delivery) : undefined;
+    if (entry !== undefined) {
+      this.#join(entry, delivery);
+      return 'joined';
+    }
+    const late = this.ledger.lateTwin(key, delivery);
+    if (late === undefined || late === 'released') return late ?? 'new';
+    this.tally.joined++;
+    const settled = this.#parts.source.settle(delivery, late);
+    if (settled === 'pending') this.#settling.set(delivery, { key, entry: undefined, settlement: late });
+    return 'joined';
+  }
+
+  settle(entry: Entry, outcome: Outcome, now: number, blamed = false): void {
+    const settlement = outcome.kind === 'delivered' ? ACK : settlementOf(outcome, this.#facts(entry, now, blamed));
+    this.tally.count(outcome, settlement);
+    if (settlement !== ACK) this.#report(entry.delivery, outcome, settlement);
+    entry.state = 'settling';
+    const { delivery } = entry;
+    switch (this.#parts.source.settle(delivery, settlement)) {
+      case 'settled':
+        this.#end(entry, ACK);
+        return;
+      case 'pending':
+        this.#settling.set(delivery, { key: entry.key, entry, settlement });
+        if (settlement.kind === 'defer') this.#deferral.published();
+        if (settlement.kind === 'defer' || settlement.kind === 'retry') entry.lane.out++;
+        return;
+      case 'stale':
+        // Its channel is gone: the order comes again, and is then settled by what we know.
+        this.ledger.end(entry, settlement);
+    }
+  }
+
+  /** For what cannot be put in a lane. */
+  refuse(delivery: Delivery, reason: string): void {
+    const outcome: Outcome = { kind: 'malformed', reason };
+    const settlement: Settlement = { kind: 'dead-letter', reason: 'malformed', detail: reason };
+    this.tally.count(outcome, settlement);
+    this.#report(delivery, outcome, settlement);
+    const settled = this.#parts.source.settle(delivery, settlement);
+    if (settled === 'pending') this.#settling.set(delivery, { key: keyOf(delivery), entry: undefined, settlement });
+  }
+
+  /** Gives an order back that was not sent. The broker would mark it as redelivered: possibly sent, for all anybody knows. */
+  release(entry: Entry, now: number): void {
+    const [delayMs, atLeastMs] = [RELEASE_DELAY_MS, RELEASE_DELAY_MS];
+    this.settle(entry, { kind: 'deferred', reason: 'shutting down', delayMs, atLeastMs }, now);
+  }
+
+  /** It was not sent, and comes again; what somebody else may have sent is then as uncertain as now. */
+  letGo(entry: Entry): void {
+    if (entry.possiblySent) this.ledger.forget(entry);
+    else this.ledger.end(entry, 'released');
+  }
+
+  /** A settlement that was pending is durable. */
+  settled(delivery: Delivery): void {
+    const ended = this.#settling.get(delivery);
+    if (ended === undefined) return;
+    this.#settling.delete(delivery);
+    const { key, entry, settlement } = ended;
+    if (settlement.kind === 'defer' && entry !== undefined) this.#deferral.confirmed();
+    if (settlement.kind === 'retry' || settlement.kind === 'defer') {
+      const next = { identity: delivery.identity, hop: delivery.hop + 1 };
+      const nextKey = keyOf(next);
+      this.ladder.put(nextKey, entry?.lane, settlement.delayMs, this.#parts.clock.now());
+      // It may have come back already, when the first confirm was lost and it was published twice.
+      if (this.ledger.knows(next)) this.ladder.isBack(nextKey);
+    }
+    if (entry === undefined) this.ledger.remember(key, delivery, ACK);
+    else this.#end(entry, ACK);
+  }
+
+  /** Whether an order that may have been sent may be sent once more, by its merchant's policy. */
+  maySendAgain(entry: Entry): boolean {
+    const { duplicates, keyWindowMs } = entry.lane.merchant;
+    if (duplicates === 'confirm') return this.#options.canConfirm;
+    return duplicates === 'idempotent' && this.#parts.clock.wall() < entry.delivery.publishedAt + keyWindowMs;
+  }
+
+  #join(entry: Entry, delivery: Delivery): void {
+    this.tally.joined++;
+    if (entry.state !== 'settling' && entry.delivery.epoch < delivery.epoch) {
+      entry.delivery = delivery; // the earlier arrival's channel is gone, and cannot be settled any more
+      return;
+    }
+    entry.twins ??= [];
+    entry.twins.push(delivery);
+  }
+
+  #end(entry: Entry, late: Settlement): void {
+    this.ledger.end(entry, late);
+    if (entry.twins === undefined) return;
+    for (const twin of entry.twins) this.#parts.source.settle(twin, late);
+  }
+
+  #facts(entry: Entry, now: number, blamed: boolean): Facts {
+    const { delivery } = entry;
+    const { merchant } = entry.lane;
+    const wall = this.#parts.clock.wall();
+    return {
+      ...this.#options,
+      attempt: delivery.attempt,
+      crashes: delivery.crashes + (blamed ? 1 : 0),
+      confirmFirst: entry.confirmFirst,
+      duplicates: merchant.duplicates,
+      keyLeftMs: delivery.publishedAt + merchant.keyWindowMs - wall,
+      leftMs: delivery.deadlineAt - now,
+      wall,
+      random: this.#parts.random(),
+    };
+  }
+
+  #report(delivery: Delivery, outcome: Outcome, settlement: Settlement): void {
+    const fields = {
+      merchant: delivery.merchantId,
+      order: delivery.orderId,
+      identity: delivery.identity,
+      attempt: delivery.attempt,
+      outcome: outcome.kind,
+    };
+    const { log } = this.#parts;
+    if (settlement.kind === 'dead-letter')
+      log.warn({ ...fields, reason: settlement.reason, detail: settlement.detail }, 'dead-lettered');
+    else if (settlement.kind === 'park')
+      log.warn({ ...fields, detail: settlement.detail }, 'parked for a person to decide');
+    else if (settlement.kind !== 'ack')
+      log.debug({ ...fields, reason: settlement.reason, delayMs: settlement.delayMs }, settlement.kind);
+  }
+}
