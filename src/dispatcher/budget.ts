@@ -18,8 +18,11 @@ export interface Call {
   };
 }
 
-/** A merchant may hold at most this part of what is still free: Choudhury and Hahne, "Dynamic Queue Length Thresholds", 1998. */
-const ALPHA = 1 / 4;
+/**
+ * A merchant may hold, for each unit of its weight, as many as are still free: Choudhury and Hahne, "Dynamic Queue Length
+ * Thresholds", 1998. One alone can so have half of the budget, and nobody the last of it.
+ */
+const ALPHA = 1;
 /** And always this part of the whole, so that many merchants together can use all of it. */
 const ALWAYS = 1 / 200;
 /** While calls of merchants that hang hold this part of the budget, suspects start nothing. */
@@ -36,7 +39,7 @@ const USUAL_QUANTILE = 0.25;
 const OVER_AGE_FACTOR = 4;
 
 /** How many one merchant may hold of what has room for `free` more. */
-export function shareOf(free: number, alpha: number = ALPHA): number {
+export function shareOf(free: number, alpha: number): number {
   return Math.max(1, Math.floor(alpha * free));
 }
 
@@ -77,9 +80,9 @@ export class Budget {
     return this.#used < this.limit * BUSY;
   }
 
-  /** How many calls one merchant may have in flight. */
-  get share(): number {
-    return Math.max(shareOf(this.limit - this.#used), Math.floor(ALWAYS * this.limit));
+  /** How many calls a merchant of this weight may have in flight. */
+  share(weight: number): number {
+    return Math.max(shareOf(this.limit - this.#used, ALPHA * weight), Math.floor(ALWAYS * weight * this.limit));
   }
 
   /** Whether merchants that may be hanging can start more. */

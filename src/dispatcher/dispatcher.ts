@@ -342,7 +342,7 @@ export class Dispatcher implements Sink {
     if (own !== undefined) return own;
     if (!this.#parts.shards.isReady(lane.shard) || !this.#containment.mayStart(lane, now)) return 'shard';
     if (lane.isSuspect && !this.#budget.trustsSuspects) return 'suspect';
-    return lane.inFlight >= this.#budget.share ? 'share' : undefined;
+    return lane.inFlight >= this.#budget.share(lane.merchant.weight) ? 'share' : undefined;
   }
 
   /**

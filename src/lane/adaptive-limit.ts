@@ -1,15 +1,30 @@
 const START = 50;
+/** Below 1, calls go one at a time with pauses between them. */
+const LEAST = 0.02;
+/** What an overload leaves of the limit. */
+const CUT = 0.7;
+/** How steeply the limit grows away from where the last overload was, in calls per second cubed. */
+const STEEPNESS = 0.01;
+/** Time without answers is not time in which the limit was tried. */
+const LONGEST_STEP_S = 5;
 
 /**
- * How many calls a merchant takes at once: additive increase, multiplicative decrease (Chiu and Jain, "Analysis of the
- * Increase and Decrease Algorithms for Congestion Avoidance", 1989), between 1 and a ceiling. As with a congestion window
- * (RFC 7661), use is what allows growth: an answer while less than half was used says nothing about more. It begins at 50
- * and not at 1, so that a new merchant's first burst is not sent in rounds.
+ * How many calls a merchant takes at once, from what it answers. An overload cuts the limit; then it grows with time as
+ * in CUBIC (Ha, Rhee and Xu, "CUBIC: A New TCP-Friendly High-Speed TCP Variant", 2008; RFC 9438): quickly back to where the
+ * overload was, slowly there, faster and faster beyond. The limit so stays close to a capacity that does not change, where
+ * additive increase with halving keeps three quarters of it and overloads it every few rounds. As with a congestion window
+ * (RFC 7661), use is what allows growth: an answer while less than half was used says nothing about more. It begins at 50 and
+ * not at 1, so that a new merchant's first burst is not sent in rounds, and before the first overload doubles with each round.
  */
 export class AdaptiveLimit {
   #limit: number;
   #max: number;
   #cutAt = Number.NEGATIVE_INFINITY;
+  /** Where the last overload was, in calls; undefined before the first. */
+  #plateau: number | undefined;
+  /** How long the limit has been in use since, in seconds. */
+  #usedS = 0;
+  #usedAt = 0;
 
   /** @param max the ceiling, a whole number from 1 */
   constructor(max: number) {
@@ -17,8 +32,14 @@ export class AdaptiveLimit {
     this.#limit = Math.min(START, max);
   }
 
+  /** Calls at once, a whole number from 1. */
   get value(): number {
-    return Math.floor(this.#limit);
+    return Math.max(1, Math.floor(this.#limit));
+  }
+
+  /** The mean number of calls in flight that it allows: less than 1 when there must be pauses between them. */
+  get mean(): number {
+    return this.#limit < 1 ? this.#limit : Math.floor(this.#limit);
   }
 
   set max(max: number) {
@@ -29,18 +50,44 @@ export class AdaptiveLimit {
     this.#limit = Math.min(fresh, max);
   }
 
-  /** A call was answered; `inFlight` counts it. Grows by one for each full round of answers. */
-  answered(inFlight: number): void {
-    if (inFlight * 2 >= this.#limit) this.#limit = Math.min(this.#max, this.#limit + 1 / this.#limit);
+  /** A call was answered; `inFlight` counts it. */
+  answered(inFlight: number, now: number): void {
+    const stepS = Math.min(LONGEST_STEP_S, (now - this.#usedAt) / 1000);
+    this.#usedAt = now;
+    if (inFlight * 2 < this.#limit) return;
+    this.#usedS += stepS;
+    this.#limit = Math.min(this.#max, Math.max(this.#limit, this.#grown()));
   }
 
   /**
-   * A call was not answered in time, or the merchant said that it has too many. Calls that were under way when the limit was
-   * cut tell of the same overload, and do not cut it again.
+   * The merchant said that it has too many. Calls that were under way when the limit was cut tell of the same overload, and do
+   * not cut it again. Returns whether it was cut.
    */
-  overloaded(startedAt: number, now: number): void {
-    if (startedAt < this.#cutAt) return;
-    this.#limit = Math.max(1, this.#limit / 2);
+  overloaded(startedAt: number, now: number): boolean {
+    return this.#cut(startedAt, now, LEAST);
+  }
+
+  /** A call was not answered in time, which may be an overload, but never says that one at a time is too many. */
+  unanswered(startedAt: number, now: number): void {
+    this.#cut(startedAt, now, 1);
+  }
+
+  #cut(startedAt: number, now: number, least: number): boolean {
+    if (startedAt < this.#cutAt) return false;
+    const before = this.#limit;
+    // Below the last one, capacity is falling: room is made for it to fall further (RFC 9438, 4.7).
+    const falls = this.#plateau !== undefined && before < this.#plateau;
+    this.#plateau = falls ? (before * (1 + CUT)) / 2 : before;
+    this.#limit = Math.min(before, Math.max(least, before * CUT));
+    this.#usedS = 0;
+    this.#usedAt = now;
     this.#cutAt = now;
+    return true;
+  }
+
+  #grown(): number {
+    if (this.#plateau === undefined) return this.#limit + 1;
+    const backAfterS = Math.cbrt((this.#plateau * (1 - CUT)) / STEEPNESS);
+    return this.#plateau + STEEPNESS * (this.#usedS - backAfterS) ** 3;
   }
 }

@@ -15,6 +15,12 @@ export type LaneGate = 'pause' | 'breaker' | 'hold' | 'rate' | 'limit';
 
 /** How much of a new latency enters the average: about the last ten answers count. */
 const SMOOTHING = 0.1;
+/** Of many calls, so many may be over age without a sign: latencies have long tails. */
+const TAIL = 1 / 20;
+/** What a call is thought to take before one was answered. */
+const UNKNOWN_MS = 1_000;
+/** Lanes are looked at ten times a second: what was missed meanwhile is made up for. */
+const PACE_SLACK_MS = 100;
 const HOLD_MS = 1_000;
 const HOLD_MAX_MS = 60_000;
 
@@ -59,8 +65,10 @@ export class Lane<T extends Waiting> {
   quarantinedUntil = 0;
   #merchant: Merchant;
   #rate: RateLimit | undefined;
-  /** Times in a row that the merchant had too many. */
+  /** Times in a row that the merchant had too many, what was in flight together counted once. */
   #overloads = 0;
+  /** A limit below 1: the next call may not start before. */
+  #pacedUntil = 0;
   #first: T | undefined;
   #last: T | undefined;
 
@@ -132,18 +140,19 @@ export class Lane<T extends Waiting> {
     if (this.#merchant.paused) return 'pause';
     if (!this.breaker.allows(now)) return 'breaker';
     if (now < this.holdUntil) return 'hold';
-    if (this.inFlight >= this.limit.value) return 'limit';
+    if (this.inFlight >= this.limit.value || now < this.#pacedUntil) return 'limit';
     return this.#limitedRate(now)?.allows(now) === false ? 'rate' : undefined;
   }
 
   /** When its gate opens, on the clock's scale, as far as that is a matter of time. */
   opensAt(now: number): number {
-    return Math.max(this.breaker.opensAt, this.holdUntil, this.#limitedRate(now)?.opensAt(now) ?? 0);
+    const { breaker, holdUntil } = this;
+    return Math.max(breaker.opensAt, holdUntil, this.#pacedUntil, this.#limitedRate(now)?.opensAt(now) ?? 0);
   }
 
-  /** A call over age, or a failure that no answer followed. */
+  /** Too many of its calls are over age, or a failure that no answer followed. */
   get isHanging(): boolean {
-    return this.overAge > 0 || this.failing;
+    return this.failing || this.overAge > this.inFlight * TAIL;
   }
 
   /** It hangs, or it may: calls in flight, and nothing known of it. */
@@ -153,7 +162,7 @@ export class Lane<T extends Waiting> {
 
   /** How many orders a second it serves when all is well; a guess of one a second a call before anything is known. */
   get servesPerSecond(): number {
-    const most = (this.limit.value * 1000) / (this.latencyMs === 0 ? 1000 : this.latencyMs);
+    const most = (this.limit.mean * 1000) / this.#usualMs;
     return Math.min(most, this.#merchant.ratePerSecond ?? most);
   }
 
@@ -161,23 +170,20 @@ export class Lane<T extends Waiting> {
   started(now: number): number {
     this.inFlight++;
     this.#limitedRate(now)?.started();
+    const { mean } = this.limit;
+    if (mean < 1) this.#pacedUntil = Math.max(this.#pacedUntil, now - PACE_SLACK_MS) + this.#usualMs / mean;
     return this.breaker.started();
   }
 
   ended(era: number, startedAt: number, { told, overloaded, retryAfterMs }: Ending, now: number): void {
-    if (told === 'answered') {
-      const latencyMs = now - startedAt;
-      this.latencyMs = this.latencyMs === 0 ? latencyMs : this.latencyMs + SMOOTHING * (latencyMs - this.latencyMs);
-      this.failing = false;
-      if (!overloaded) {
-        this.#overloads = 0;
-        this.limit.answered(this.inFlight);
-      }
-    } else if (told === 'failed') {
+    if (told === 'failed') {
       this.failing = true;
+      this.limit.unanswered(startedAt, now);
+    } else if (told === 'answered') {
+      this.failing = false;
+      if (overloaded) this.#overloaded(startedAt, retryAfterMs, now);
+      else this.#answered(now - startedAt, now);
     }
-    if (told === 'failed' || overloaded) this.limit.overloaded(startedAt, now);
-    if (overloaded) this.#hold(retryAfterMs, now);
     this.breaker.ended(era, told, now);
     this.inFlight--;
   }
@@ -187,11 +193,24 @@ export class Lane<T extends Waiting> {
     return this.waiting === 0 && this.inFlight === 0 && this.out === 0;
   }
 
-  /** Without a time from the merchant, twice as long each time in a row. */
-  #hold(retryAfterMs: number | undefined, now: number): void {
-    const ms = retryAfterMs ?? Math.min(HOLD_MAX_MS, HOLD_MS * 2 ** Math.min(this.#overloads, 10));
-    this.#overloads++;
+  #answered(latencyMs: number, now: number): void {
+    this.latencyMs = this.latencyMs === 0 ? latencyMs : this.latencyMs + SMOOTHING * (latencyMs - this.latencyMs);
+    this.limit.answered(this.inFlight, now);
+    this.#overloads = 0;
+  }
+
+  /**
+   * Without a time from the merchant, one refusal among answers only cuts the limit; in a row they hold the lane, twice as long
+   * each time.
+   */
+  #overloaded(startedAt: number, retryAfterMs: number | undefined, now: number): void {
+    if (this.limit.overloaded(startedAt, now)) this.#overloads++;
+    const ms = retryAfterMs ?? (this.#overloads < 2 ? 0 : Math.min(HOLD_MAX_MS, HOLD_MS * 2 ** (this.#overloads - 2)));
     this.holdUntil = Math.max(this.holdUntil, now + ms);
+  }
+
+  get #usualMs(): number {
+    return this.latencyMs === 0 ? UNKNOWN_MS : this.latencyMs;
   }
 
   #limitedRate(now: number): RateLimit | undefined {

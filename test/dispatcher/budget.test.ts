@@ -28,22 +28,25 @@ function end(budget: Budget, call: Call): void {
   budget.ended(call);
 }
 
-test('a merchant may hold a quarter of what is free, and at least one', () => {
+test('of what is free a part is somebody’s share, and at least one', () => {
   assert.deepEqual(
-    [400, 40, 7, 4, 3, 0, -5].map((free) => shareOf(free)),
+    [400, 40, 7, 4, 3, 0, -5].map((free) => shareOf(free, 1 / 4)),
     [100, 10, 1, 1, 1, 1, 1],
   );
+});
+
+test('a merchant may hold as many as are free, and a heavier one as many times more as it is heavier', () => {
   const budget = new Budget(40);
   const lane = new TestLane();
-  for (let i = 0; i < 8; i++) start(budget, lane, 0);
-  assert.equal(budget.share, 8);
+  for (let i = 0; i < 30; i++) start(budget, lane, 0);
+  assert.deepEqual([budget.share(1), budget.share(3)], [10, 30]);
 });
 
 test('of a large budget many merchants can use all: a two-hundredth is always theirs', () => {
   const budget = new Budget(4000);
   const lane = new TestLane();
   for (let i = 0; i < 3999; i++) start(budget, lane, 0);
-  assert.equal(budget.share, 20);
+  assert.deepEqual([budget.share(1), budget.share(2)], [20, 40]);
 });
 
 test('a call is over age past four times its merchant’s usual latency, and half a second at least', () => {

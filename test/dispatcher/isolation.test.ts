@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { seeded } from '../../src/sim/random.ts';
 import { START } from '../helpers/deliveries.ts';
 import { DELIVERED, Rig } from './neighbours.ts';
 
@@ -22,7 +23,7 @@ function known(rig: Rig, merchant: string): void {
 }
 
 test('merchants that hang take a quarter of the budget and no more, and others go on', () => {
-  const rig = new Rig({ concurrency: 100 }, { id: 'h' }, { id: 'i' }, { id: 'ok' });
+  const rig = new Rig({ concurrency: 100 }, { id: 'h', concurrency: 20 }, { id: 'i', concurrency: 20 }, { id: 'ok' });
   known(rig, 'ok');
   rig.handed();
   rig.receiveAll(names('h', 25));
@@ -31,8 +32,9 @@ test('merchants that hang take a quarter of the budget and no more, and others g
   rig.receiveAll(names('i', 25));
   rig.clock.pass(600);
   rig.dispatcher.tick();
-  const hanging = rig.handed().split(' ').length;
-  assert.equal(hanging, 20 + 16, 'a quarter of what was left, each');
+  assert.equal(rig.handed().split(' ').length, 20 + 20);
+  rig.have({ id: 'h', concurrency: 30 });
+  rig.dispatcher.directoryChanged();
   rig.receiveAll('h26 ok1');
   assert.equal(rig.handed(), 'ok1');
   assert.equal(gateOf(rig, 'h'), 'suspect');
@@ -45,13 +47,61 @@ test('nobody takes the last of the budget', () => {
   const rig = new Rig({ concurrency: 20 }, { id: 'a' }, { id: 'b' });
   for (const merchant of ['a', 'b']) known(rig, merchant);
   rig.handed();
-  rig.receiveAll(names('a', 20));
-  assert.equal(rig.handed(), 'a1 a2 a3 a4', 'a quarter of the 16 that are left is 4');
+  rig.receiveAll(names('a', 30));
+  assert.equal(rig.handed(), names('a', 10), 'half of it, when it is alone');
   assert.equal(gateOf(rig, 'a'), 'share');
   rig.receiveAll('b1');
   assert.equal(rig.handed(), 'b1');
-  rig.end('a1');
-  assert.equal(rig.handed(), 'a5', 'the next one when one of its own ends');
+  rig.end('a1 a2');
+  assert.equal(rig.handed(), 'a11 a12', 'as many as are free then');
+});
+
+for (const [concurrency, merchantConcurrency] of [
+  [4000, 50],
+  [4000, 2000],
+  [200, 50],
+] as const) {
+  test(`a merchant alone can have all of its ${merchantConcurrency} calls in flight of a budget of ${concurrency}`, () => {
+    const rig = new Rig({ concurrency }, { id: 'a', concurrency: merchantConcurrency });
+    rig.receiveAll(names('a', merchantConcurrency * 2));
+    const inFlight: string[] = [];
+    for (let at = 0; at < 20 * merchantConcurrency; at++) {
+      inFlight.push(...rig.handed().split(' ').filter(Boolean));
+      rig.clock.pass(100 / inFlight.length);
+      const next = inFlight.shift() as string;
+      rig.end(next);
+      rig.receive({ identity: `more${at}`, merchantId: 'a' });
+    }
+    const { inFlight: most } = rig.dispatcher.snapshot();
+    assert.ok(most >= 0.95 * merchantConcurrency, `${most} in flight`);
+  });
+}
+
+test('merchants that contend for a budget share it by their weights', () => {
+  const weights = { a: 1, b: 2, c: 5 };
+  const rig = new Rig(
+    { concurrency: 900, prefetch: 20_000 },
+    ...Object.entries(weights).map(([id, weight]) => ({ id, weight, concurrency: 900 })),
+  );
+  for (const id of Object.keys(weights)) rig.receiveAll(names(id, 900));
+  const random = seeded(1);
+  const inFlight: string[] = [];
+  const ended: Record<string, number> = { a: 0, b: 0, c: 0 };
+  for (let at = 0; at < 20_000; at++) {
+    inFlight.push(...rig.handed().split(' ').filter(Boolean));
+    rig.clock.pass(1);
+    if (at % 100 === 0) rig.dispatcher.tick();
+    const [one] = inFlight.splice(Math.floor(random() * inFlight.length), 1) as [string];
+    const id = one.charAt(0);
+    if (at >= 10_000) ended[id] = (ended[id] ?? 0) + 1;
+    rig.end(one);
+    rig.receiveAll(`${id}${1000 + at}`);
+  }
+  const total = Object.values(ended).reduce((sum, count) => sum + count, 0);
+  for (const [id, weight] of Object.entries(weights)) {
+    const part = (ended[id] as number) / total;
+    assert.ok(Math.abs(part / (weight / 8) - 1) <= 0.1, `${id} with weight ${weight} of 8 got ${part}`);
+  }
 });
 
 test('a merchant that refuses is left alone, probed once, and served again when it answers', () => {

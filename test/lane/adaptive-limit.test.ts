@@ -4,8 +4,13 @@ import fc from 'fast-check';
 import { AdaptiveLimit } from '../../src/lane/adaptive-limit.ts';
 
 /** One full round: as many answers as the limit lets be in flight. */
-function round(limit: AdaptiveLimit, inFlight = limit.value): void {
-  for (let i = limit.value; i > 0; i--) limit.answered(inFlight);
+function round(limit: AdaptiveLimit, inFlight = limit.value, now = 0): void {
+  for (let i = limit.value; i > 0; i--) limit.answered(inFlight, now);
+}
+
+/** A second of answers, ten of them, of a limit in full use. */
+function second(limit: AdaptiveLimit, from: number): void {
+  for (let at = from + 100; at <= from + 1000; at += 100) limit.answered(limit.value, at);
 }
 
 test('it begins at 50, or at its ceiling when that is lower', () => {
@@ -13,12 +18,12 @@ test('it begins at 50, or at its ceiling when that is lower', () => {
   assert.equal(new AdaptiveLimit(3).value, 3);
 });
 
-test('it grows by one a round while it is used, and not beyond its ceiling', () => {
-  const limit = new AdaptiveLimit(52);
+test('before the first overload it doubles with each round in which it is used, up to its ceiling', () => {
+  const limit = new AdaptiveLimit(150);
   round(limit);
-  assert.equal(limit.value, 50, 'a round is not quite one');
-  for (let i = 0; i < 10; i++) round(limit);
-  assert.equal(limit.value, 52);
+  assert.equal(limit.value, 100);
+  round(limit);
+  assert.equal(limit.value, 150);
 });
 
 test('an answer while less than half was used does not raise it', () => {
@@ -27,12 +32,53 @@ test('an answer while less than half was used does not raise it', () => {
   assert.equal(limit.value, 50);
 });
 
-test('one overload halves it, however many of its calls tell of it, and the next one halves it again', () => {
+test('one overload leaves 70%, however many of its calls tell of it, and the next one 70% of that', () => {
   const limit = new AdaptiveLimit(50);
-  for (const startedAt of [10, 20, 30]) limit.overloaded(startedAt, 100);
-  assert.equal(limit.value, 25);
-  limit.overloaded(100, 200);
-  assert.equal(limit.value, 12);
+  assert.deepEqual(
+    [10, 20, 30].map((startedAt) => limit.overloaded(startedAt, 100)),
+    [true, false, false],
+  );
+  assert.equal(limit.value, 35);
+  assert.equal(limit.overloaded(100, 200), true);
+  assert.equal(limit.value, 24);
+});
+
+test('after an overload it is soon back where that was, stays there for a while, and then goes on', () => {
+  const limit = new AdaptiveLimit(50);
+  for (let at = 0; limit.value > 10; at += 10) limit.overloaded(at, at);
+  const [low, values] = [limit.value, [] as number[]];
+  for (let at = 1000; at < 41_000; at += 1000) {
+    second(limit, at);
+    values.push(limit.value);
+  }
+  assert.equal(low, 8);
+  assert.deepEqual(
+    values,
+    values.toSorted((a, b) => a - b),
+  );
+  const mode = Math.max(...values.map((value) => values.filter((other) => other === value).length));
+  assert.ok(mode >= 8, 'it stays somewhere for eight seconds');
+  assert.equal(values.at(-1), 50);
+});
+
+test('time in which it was not used does not raise it', () => {
+  const limit = new AdaptiveLimit(50);
+  limit.overloaded(0, 0);
+  limit.answered(1, 600_000);
+  assert.equal(limit.value, 35);
+  limit.answered(35, 1_200_000);
+  assert.ok(limit.value < 50);
+});
+
+test('refusals bring it below one call at a time, time-outs do not', () => {
+  const refused = new AdaptiveLimit(2);
+  const silent = new AdaptiveLimit(2);
+  for (let at = 0; at < 5; at++) {
+    refused.overloaded(at, at);
+    silent.unanswered(at, at);
+  }
+  assert.deepEqual([refused.value, silent.value, silent.mean], [1, 1, 1]);
+  assert.ok(refused.mean < 0.5);
 });
 
 test('a new ceiling holds at once', () => {
@@ -43,7 +89,7 @@ test('a new ceiling holds at once', () => {
   assert.equal(limit.value, 10, 'only the ceiling held it');
   limit.overloaded(0, 1);
   limit.max = 50;
-  assert.equal(limit.value, 5, 'the merchant held it');
+  assert.equal(limit.value, 7, 'the merchant held it');
 });
 
 test('whatever it is told, it is a whole number from 1 to its ceiling', () => {
@@ -53,7 +99,7 @@ test('whatever it is told, it is a whole number from 1 to its ceiling', () => {
       const limit = new AdaptiveLimit(max);
       for (const [at, each] of all.entries()) {
         if (each === 'overloaded') limit.overloaded(at, at);
-        else limit.answered(each);
+        else limit.answered(each, at);
         assert.ok(Number.isInteger(limit.value) && limit.value >= 1 && limit.value <= max);
       }
     }),

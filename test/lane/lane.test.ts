@@ -126,19 +126,49 @@ test('each of its gates holds it, and says so', () => {
   assert.equal(rated.gate(0), undefined);
 });
 
-test('a merchant that has too many is left alone for as long as it asks, else twice as long each time', () => {
+const OVERLOADED: Ending = { ...ANSWERED, overloaded: true };
+
+test('a merchant that has too many is left alone for as long as it asks', () => {
   const lane1 = lane();
-  const overloaded: Ending = { ...ANSWERED, overloaded: true };
-  call(lane1, 0, 100, { ...overloaded, retryAfterMs: 7000 });
-  assert.deepEqual([lane1.gate(100), lane1.opensAt(100), lane1.gate(7100)], ['hold', 7100, undefined]);
-  call(lane1, 8000, 8000, overloaded);
-  assert.equal(lane1.opensAt(8000), 10_000);
-  call(lane1, 10_000, 10_000, overloaded);
-  assert.equal(lane1.opensAt(10_000), 14_000);
+  call(lane1, 0, 100, { ...OVERLOADED, retryAfterMs: 120_000 });
+  assert.deepEqual([lane1.gate(100), lane1.opensAt(100)], ['hold', 120_100]);
+  assert.deepEqual([lane1.gate(120_099), lane1.gate(120_100)], ['hold', undefined]);
+  call(lane1, 130_000, 130_000, { ...OVERLOADED, retryAfterMs: 5_000 });
+  assert.equal(lane1.opensAt(130_000), 135_000);
+});
+
+test('when it does not say for how long, its limit is cut, and in a row it is held for twice as long each time', () => {
+  const lane1 = lane();
+  const eras = [lane1.started(0), lane1.started(0), lane1.started(0)];
+  for (const era of eras) lane1.ended(era, 0, OVERLOADED, 100);
+  assert.equal(lane1.gate(100), undefined, 'what was in flight together is one overload');
+  assert.equal(lane1.limit.value, 35);
+  call(lane1, 8000, 8000, OVERLOADED);
+  assert.equal(lane1.opensAt(8000), 9000);
+  call(lane1, 9000, 9000, OVERLOADED);
+  assert.equal(lane1.opensAt(9000), 11_000);
   call(lane1, 20_000, 20_100);
-  call(lane1, 21_000, 21_000, overloaded);
-  assert.equal(lane1.opensAt(21_000), 22_000, 'an answer ends the row');
-  assert.ok(lane1.limit.value < 50);
+  call(lane1, 21_000, 21_000, OVERLOADED);
+  assert.equal(lane1.gate(21_000), undefined, 'an answer ends the row');
+});
+
+test('a merchant that takes less than one call at a time gets them with pauses between them', () => {
+  const lane1 = lane(1);
+  call(lane1, 0, 100);
+  for (let at = 1000; at < 4000; at += 1000) call(lane1, at, at, OVERLOADED);
+  const { mean } = lane1.limit;
+  assert.ok(mean < 1);
+  assert.equal(lane1.servesPerSecond, mean * 10);
+  call(lane1, 60_000, 60_100);
+  const opensAt = lane1.opensAt(60_100);
+  assert.ok(opensAt > 60_100 && opensAt <= 60_000 + 100 / mean);
+  assert.deepEqual([lane1.gate(opensAt - 1), lane1.gate(opensAt)], ['limit', undefined]);
+});
+
+test('a refusal is no answer to learn the latency from', () => {
+  const lane1 = lane();
+  call(lane1, 0, 5, OVERLOADED);
+  assert.equal(lane1.latencyMs, 0);
 });
 
 test('it is a suspect while it may be hanging: a call over age, a failure unanswered, or nothing known of it', () => {
