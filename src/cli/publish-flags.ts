@@ -32,6 +32,8 @@ export interface Plan {
   /** The exponent of the merchants' shares. */
   readonly zipf: number;
   readonly seed: number;
+  /** What stands in message and order IDs, so that they can be told before; undefined for something random. */
+  readonly ids: string | undefined;
   /** Orders a second; undefined for as fast as it goes. */
   readonly rate: number | undefined;
   readonly journal: string | undefined;
@@ -48,6 +50,11 @@ export function declareFlags(yargs: Argv): Argv {
   value('merchants', 'Orders', 'With --generate: how many merchants they are for, m-1 the busiest (default: 1000)');
   value('zipf', 'Orders', "With --generate: Zipf's exponent of the merchants' shares; 0 for equal ones (default: 1)");
   value('seed', 'Orders', 'With --generate or --rate: equal seeds draw equal orders and gaps (default: 1)');
+  value(
+    'ids',
+    'Orders',
+    'With --generate: what IDs have in them, as in msg-ID-1; used twice, they are copies (default: random)',
+  );
   value('rate', 'Orders', 'Orders a second: a Poisson process, fixed in advance (default: as fast as it goes)');
   for (const key of SHARED_KEYS) {
     const setting = SETTINGS[key];
@@ -97,6 +104,13 @@ export function readPlan(flags: Flags): Plan {
     if (form.test(written) && value >= min && value <= max) return value;
     throw new OrderlaneError('USAGE', `--${name}: expected ${expected}; got ${JSON.stringify(written)}`);
   };
+  const ids = text('ids');
+  if (ids !== undefined && !/^[\w.-]{1,64}$/.test(ids)) {
+    throw new OrderlaneError(
+      'USAGE',
+      `--ids: expected 1 to 64 letters, digits, dots or dashes; got ${JSON.stringify(ids)}`,
+    );
+  }
   const whole = /^-?\d{1,16}$/;
   const decimal = /^\d{1,16}(\.\d{1,16})?$/;
   const plan: Plan = {
@@ -105,13 +119,14 @@ export function readPlan(flags: Flags): Plan {
     merchants: number('merchants', 'a whole number from 1 to 1000000, such as 1000', whole, 1, 1e6) ?? 1000,
     zipf: number('zipf', 'a number from 0 to 10, such as 1 or 0.8', decimal, 0, 10) ?? 1,
     seed: number('seed', 'a whole number, such as 1', whole, -(2 ** 52), 2 ** 52) ?? 1,
+    ids,
     rate: number('rate', 'a number from 0.001 to 1000000, such as 500', decimal, 0.001, 1e6),
     journal: text('journal'),
     json: flags['json'] === true,
   };
   const given = (names: readonly string[]): string | undefined => names.find((name) => flags[name] !== undefined);
   if (plan.generate === undefined) {
-    const idle = given(['merchants', 'zipf']);
+    const idle = given(['merchants', 'zipf', 'ids']);
     if (idle !== undefined) throw new OrderlaneError('USAGE', `--${idle}: expected --generate COUNT with it; got none`);
     if (plan.rate === undefined && given(['seed']) !== undefined) {
       throw new OrderlaneError('USAGE', '--seed: expected --generate COUNT or --rate with it; got neither');

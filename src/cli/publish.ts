@@ -84,7 +84,7 @@ function dueAt(schedule: Schedule, publisher: Publisher, journal: Journal | unde
 async function* generated(plan: Plan, due: Due): AsyncGenerator<Publication> {
   const random = seeded(plan.seed);
   const rank = zipf(plan.merchants, plan.zipf);
-  const run = randomBytes(5).toString('hex'); // the same seed twice is still other messages
+  const run = plan.ids ?? randomBytes(5).toString('hex'); // the same seed twice is still other messages
   for (let n = 1; n <= (plan.generate ?? 0); n++) {
     const intendedAt = await due();
     if (intendedAt === undefined) return;

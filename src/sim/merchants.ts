@@ -7,7 +7,7 @@ import { TLSSocket } from 'node:tls';
 import { crc32 } from 'node:zlib';
 import { type Clock, systemClock } from '../clock.ts';
 import { messageOf, OrderlaneError } from '../errors.ts';
-import { type Random, seeded } from './random.ts';
+import { type Random, seeded, seededBy } from './random.ts';
 import { isAccepted, Receipts } from './receipts.ts';
 import {
   type Behaviour,
@@ -309,7 +309,7 @@ export class Merchants {
     this.#writeReceipt(call, answer, merchant);
     const now = this.#clock.now();
     const behaviour = this.#behaviourOf(merchant, now);
-    const reaction = react(behaviour, this.#scenario, merchant.gate?.take(now) ?? true, this.#random);
+    const reaction = react(behaviour, this.#scenario, merchant.gate?.take(now) ?? true, this.#randomFor(call));
     if (reaction.kind !== 'silent') {
       if (reaction.kind === 'answer') {
         answer.reply = reaction.status;
@@ -321,10 +321,16 @@ export class Merchants {
     this.#tellWaiters();
   }
 
+  /** The same attempt at the same message gets the same in every run, whatever else there is. */
+  #randomFor({ headers }: Call): Random {
+    const { 'idempotency-key': key, 'orderlane-attempt': attempt = '1' } = headers;
+    return typeof key === 'string' ? seededBy(this.#scenario.seed, `${key} ${String(attempt)}`) : this.#random;
+  }
+
   #writeReceipt(call: Call, answer: Answer, merchant: Merchant): void {
     const { 'idempotency-key': key, 'orderlane-attempt': attempt = '' } = call.headers;
     if (typeof key === 'string' && key !== '') {
-      answer.message = this.receipts.sent(key, merchant.id, String(attempt), call.bodyHash);
+      answer.message = this.receipts.sent(key, merchant.id, String(attempt), call.bodyHash, this.#clock.wall());
     } else {
       this.#total.unkeyed++;
       merchant.counts.unkeyed++;

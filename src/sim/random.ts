@@ -1,3 +1,5 @@
+import { crc32 } from 'node:zlib';
+
 /** Numbers from 0 up to, never including, 1: seeded here, or Math.random. */
 export type Random = () => number;
 
@@ -9,6 +11,11 @@ export function seeded(seed: number): Random {
   const fill = splitMix64(BigInt(Math.trunc(seed)));
   const [low, high] = [fill(), fill()];
   return xoshiro128(Number(low & MASK_32), Number(low >> 32n), Number(high & MASK_32), Number(high >> 32n));
+}
+
+/** A source of its own for each of these texts, and always the same one for the same text and seed. */
+export function seededBy(seed: number, text: string): Random {
+  return seeded(seed ^ crc32(text));
 }
 
 /** From `min` up to `max`. */

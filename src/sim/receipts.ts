@@ -21,6 +21,8 @@ export interface Receipt {
   readonly answers: Readonly<Record<string, number>>;
   /** How many of the answers were 2xx. */
   readonly accepted: number;
+  /** When the last byte of the last send had come, in milliseconds since the epoch. */
+  readonly lastSentAt: number;
   /** When the first 2xx was handed to the socket, in milliseconds since the epoch; null when none was. */
   readonly acceptedAt: number | null;
   /** Whether two sends differed in their body (by CRC-32). */
@@ -54,6 +56,7 @@ export class Receipts implements Iterable<Receipt> {
   #bodies = new Uint32Array(FIRST_CAPACITY);
   #afterAccepted = new Uint32Array(FIRST_CAPACITY);
   #duplicates = new Uint32Array(FIRST_CAPACITY);
+  #lastSentAt = new Float64Array(FIRST_CAPACITY);
   #acceptedAt = new Float64Array(FIRST_CAPACITY);
   #flags = new Uint32Array(FIRST_CAPACITY);
 
@@ -81,8 +84,8 @@ export class Receipts implements Iterable<Receipt> {
     return this.#bodyChanged;
   }
 
-  /** Notes a request that was received in full and returns the message's number, for `answered`. */
-  sent(key: string, merchant: string, attempt: string, bodyHash: number): number {
+  /** Notes a request that was received in full and returns the message's number, for `answered`. Times are milliseconds since the epoch. */
+  sent(key: string, merchant: string, attempt: string, bodyHash: number, at: number): number {
     const merchantNumber = this.#merchantNumber(merchant);
     let row = this.#rows.get(key);
     if (row === undefined) {
@@ -94,6 +97,7 @@ export class Receipts implements Iterable<Receipt> {
     } else {
       this.#noteChanges(row, merchantNumber, bodyHash);
     }
+    this.#lastSentAt[row] = at;
     const attempts = this.#attempts[row] as number;
     const afterAccepted = this.#acceptedAt[row] !== 0;
     if (afterAccepted) this.#afterAccepted[row]! += 1;
@@ -169,6 +173,7 @@ export class Receipts implements Iterable<Receipt> {
       duplicates: this.#duplicates[row] as number,
       answers: Object.fromEntries(answers),
       accepted: sum([...answers].map(([status, count]) => (isAccepted(status) ? count : 0))),
+      lastSentAt: this.#lastSentAt[row] as number,
       acceptedAt: acceptedAt === 0 ? null : acceptedAt,
       bodyChanged: (flags & BODY_CHANGED) !== 0,
       merchantChanged: (flags & MERCHANT_CHANGED) !== 0,
@@ -201,6 +206,9 @@ export class Receipts implements Iterable<Receipt> {
     this.#flags = doubled(this.#flags);
     const acceptedAt = new Float64Array(this.#acceptedAt.length * 2);
     acceptedAt.set(this.#acceptedAt);
+    const lastSentAt = new Float64Array(acceptedAt.length);
+    lastSentAt.set(this.#lastSentAt);
+    this.#lastSentAt = lastSentAt;
     this.#acceptedAt = acceptedAt;
   }
 }

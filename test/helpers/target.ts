@@ -49,7 +49,7 @@ export class Target {
           const attempt = Number(headers['orderlane-attempt']);
           const call = { merchant, path: url, key, attempt, headers, body, at: Date.now() };
           this.received.push(call);
-          const message = this.receipts.sent(key, merchant, String(attempt), crc32(body));
+          const message = this.receipts.sent(key, merchant, String(attempt), crc32(body), Date.now());
           this.#open++;
           response.once('close', () => {
             this.#open--;

@@ -103,10 +103,25 @@ test('an order is accepted, and its receipt says when and how', async () => {
     duplicates: 0,
     answers: { 200: 1 },
     accepted: 1,
+    lastSentAt: 1_700_000_000_250,
     acceptedAt: 1_700_000_000_250,
     bodyChanged: false,
     merchantChanged: false,
   });
+});
+
+test('the same attempts at the same messages get the same answers in every run, in whatever order they come', async () => {
+  const scenario = { seed: 7, default: { failing: { status: 500, fraction: 0.5 } } };
+  const keys = Array.from({ length: 30 }, (_, n) => `k${n}`);
+  const answers = async (merchants: Merchants, order: readonly string[]): Promise<Map<string, number>> => {
+    const all = new Map<string, number>();
+    for (const key of order) all.set(key, (await post(merchants, { key })).status);
+    return all;
+  };
+  const first = await answers(await start(scenario), keys);
+  const second = await answers(await start(scenario), keys.toReversed());
+  assert.deepEqual(new Set(first.values()), new Set([200, 500]));
+  for (const key of keys) assert.equal(second.get(key), first.get(key), key);
 });
 
 test('the URL template is the URL with the braces in it', async () => {
@@ -299,7 +314,7 @@ test('stats are served as JSON, with as many merchants as asked for', async () =
 
 test('receipts are served as NDJSON, one line a message', async () => {
   const merchants = await start();
-  for (let i = 0; i < 20_000; i++) merchants.receipts.sent(`k${i}`, 'm', '1', 0);
+  for (let i = 0; i < 20_000; i++) merchants.receipts.sent(`k${i}`, 'm', '1', 0, 0);
   const { status, headers, body } = await call(`${merchants.url}/_orderlane/receipts`, 'GET', {});
   assert.deepEqual([status, headers['content-type']], [200, 'application/x-ndjson']);
   const lines = body
@@ -312,7 +327,7 @@ test('receipts are served as NDJSON, one line a message', async () => {
 
 test('a reader of receipts that goes away leaves the merchants at work', async () => {
   const merchants = await start();
-  for (let i = 0; i < 50_000; i++) merchants.receipts.sent(`k${i}`, 'm', '1', 0);
+  for (let i = 0; i < 50_000; i++) merchants.receipts.sent(`k${i}`, 'm', '1', 0, 0);
   const sent = request(`${merchants.url}/_orderlane/receipts`, { agent: false }).end();
   const [response] = (await once(sent, 'response')) as [IncomingMessage];
   await once(response, 'readable');

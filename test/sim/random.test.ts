@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { below, exponential, logNormal, seeded, uniform, zipf } from '../../src/sim/random.ts';
+import { below, exponential, logNormal, seeded, seededBy, uniform, zipf } from '../../src/sim/random.ts';
 
 const DRAWS = 100_000;
 
@@ -34,6 +34,12 @@ test('equal seeds give equal sequences, and other seeds others', () => {
   const sequence = Array.from({ length: 1000 }, a);
   assert.deepEqual(Array.from({ length: 1000 }, b), sequence);
   assert.notDeepEqual(Array.from({ length: 1000 }, c), sequence);
+});
+
+test('a text has a sequence of its own, which the seed changes', () => {
+  const first = (seed: number, text: string): number => seededBy(seed, text)();
+  assert.equal(first(1, 'a'), first(1, 'a'));
+  assert.equal(new Set([first(1, 'a'), first(1, 'b'), first(2, 'a'), first(-1, 'a')]).size, 4);
 });
 
 test('any whole number is a seed: zero, negative, and beyond 32 bits', () => {

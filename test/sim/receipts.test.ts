@@ -8,7 +8,7 @@ function receiptOf(receipts: Receipts, key: string): Receipt {
 
 test('one send and one 2xx make a plain receipt', () => {
   const receipts = new Receipts();
-  receipts.answered(receipts.sent('k', 'm', '1', 42), 200, 1_700_000_000_000);
+  receipts.answered(receipts.sent('k', 'm', '1', 42, 1_699_999_999_000), 200, 1_700_000_000_000);
   assert.deepEqual(receiptOf(receipts, 'k'), {
     key: 'k',
     merchant: 'm',
@@ -19,6 +19,7 @@ test('one send and one 2xx make a plain receipt', () => {
     duplicates: 0,
     answers: { 200: 1 },
     accepted: 1,
+    lastSentAt: 1_699_999_999_000,
     acceptedAt: 1_700_000_000_000,
     bodyChanged: false,
     merchantChanged: false,
@@ -28,9 +29,9 @@ test('one send and one 2xx make a plain receipt', () => {
 
 test('a new attempt before acceptance is no duplicate, answered or not', () => {
   const receipts = new Receipts();
-  receipts.answered(receipts.sent('k', 'm', '1', 0), 500, 1);
-  receipts.sent('k', 'm', '2', 0);
-  receipts.answered(receipts.sent('k', 'm', '3', 0), 201, 3);
+  receipts.answered(receipts.sent('k', 'm', '1', 0, 0), 500, 1);
+  receipts.sent('k', 'm', '2', 0, 0);
+  receipts.answered(receipts.sent('k', 'm', '3', 0, 0), 201, 3);
   const { sends, attempts, answers, accepted, acceptedAt, duplicates } = receiptOf(receipts, 'k');
   assert.deepEqual(
     { sends, attempts, answers },
@@ -41,24 +42,24 @@ test('a new attempt before acceptance is no duplicate, answered or not', () => {
 
 test('an attempt number that came before is a duplicate, in any place', () => {
   const receipts = new Receipts();
-  for (const attempt of ['1', '2', '1']) receipts.sent('k', 'm', attempt, 0);
+  for (const attempt of ['1', '2', '1']) receipts.sent('k', 'm', attempt, 0, 0);
   const { repeats, afterAccepted, duplicates } = receiptOf(receipts, 'k');
   assert.deepEqual({ repeats, afterAccepted, duplicates }, { repeats: 1, afterAccepted: 0, duplicates: 1 });
 });
 
 test('a second send without an attempt number is a duplicate', () => {
   const receipts = new Receipts();
-  receipts.sent('k', 'm', '', 0);
-  receipts.sent('k', 'm', '', 0);
+  receipts.sent('k', 'm', '', 0, 0);
+  receipts.sent('k', 'm', '', 0, 0);
   assert.deepEqual(receiptOf(receipts, 'k').attempts, { '': 2 });
   assert.equal(receipts.duplicates, 1);
 });
 
 test('a send after acceptance is a duplicate, once even if its attempt number is a repeat too', () => {
   const receipts = new Receipts();
-  receipts.answered(receipts.sent('k', 'm', '1', 0), 200, 5);
-  receipts.answered(receipts.sent('k', 'm', '2', 0), 200, 6);
-  receipts.sent('k', 'm', '1', 0);
+  receipts.answered(receipts.sent('k', 'm', '1', 0, 0), 200, 5);
+  receipts.answered(receipts.sent('k', 'm', '2', 0, 0), 200, 6);
+  receipts.sent('k', 'm', '1', 0, 0);
   const { repeats, afterAccepted, duplicates, accepted, acceptedAt } = receiptOf(receipts, 'k');
   assert.deepEqual({ repeats, afterAccepted, duplicates }, { repeats: 1, afterAccepted: 2, duplicates: 2 });
   assert.deepEqual({ accepted, acceptedAt }, { accepted: 2, acceptedAt: 5 });
@@ -67,14 +68,14 @@ test('a send after acceptance is a duplicate, once even if its attempt number is
 
 test('a body or a merchant that differs between sends is flagged, and stays so', () => {
   const receipts = new Receipts();
-  receipts.sent('same', 'm', '1', 7);
-  receipts.sent('same', 'm', '2', 7);
+  receipts.sent('same', 'm', '1', 7, 0);
+  receipts.sent('same', 'm', '2', 7, 0);
   for (const [attempt, body, merchant] of [
     ['1', 7, 'm'],
     ['2', 8, 'm'],
     ['3', 7, 'n'],
   ] as const) {
-    receipts.sent('other', merchant, attempt, body);
+    receipts.sent('other', merchant, attempt, body, 0);
   }
   const { merchant, bodyChanged, merchantChanged } = receiptOf(receipts, 'other');
   assert.deepEqual(
@@ -89,7 +90,7 @@ test('a body or a merchant that differs between sends is flagged, and stays so',
 test('messages keep their receipts apart through growth', () => {
   const receipts = new Receipts();
   for (let i = 0; i < 5000; i++) {
-    const message = receipts.sent(`k${i}`, `m${i % 7}`, '1', i);
+    const message = receipts.sent(`k${i}`, `m${i % 7}`, '1', i, 0);
     if (i % 2 === 0) receipts.answered(message, 200, i + 1);
   }
   let i = 0;
@@ -102,12 +103,12 @@ test('messages keep their receipts apart through growth', () => {
 
 test('after a clear nothing is left, and answers from before touch nobody', () => {
   const receipts = new Receipts();
-  const before = receipts.sent('k', 'm', '1', 7);
-  receipts.answered(receipts.sent('accepted', 'm', '1', 7), 200, 1);
-  receipts.sent('accepted', 'm', '1', 8);
+  const before = receipts.sent('k', 'm', '1', 7, 0);
+  receipts.answered(receipts.sent('accepted', 'm', '1', 7, 0), 200, 1);
+  receipts.sent('accepted', 'm', '1', 8, 0);
   receipts.clear();
   assert.deepEqual([receipts.size, receipts.accepted, receipts.duplicates, receipts.bodyChanged], [0, 0, 0, 0]);
-  const after = receipts.sent('k2', 'n', '1', 9);
+  const after = receipts.sent('k2', 'n', '1', 9, 0);
   receipts.answered(before, 200, 2);
   assert.deepEqual(
     [...receipts].map(({ key, accepted, sends }) => ({ key, accepted, sends })),
@@ -119,10 +120,10 @@ test('after a clear nothing is left, and answers from before touch nobody', () =
 
 test('the NDJSON chunks hold every receipt, those that come meanwhile too, and end at a clear', () => {
   const receipts = new Receipts();
-  for (let i = 0; i < 2000; i++) receipts.sent(`k${i}`, 'm', '1', 0);
+  for (let i = 0; i < 2000; i++) receipts.sent(`k${i}`, 'm', '1', 0, 0);
   const chunks = receipts.chunks();
   let text = chunks.next().value ?? '';
-  receipts.sent('late', 'm', '1', 0);
+  receipts.sent('late', 'm', '1', 0, 0);
   for (const chunk of chunks) text += chunk;
   const keys = text
     .trimEnd()
@@ -134,7 +135,7 @@ test('the NDJSON chunks hold every receipt, those that come meanwhile too, and e
   const cut = receipts.chunks();
   assert.equal(cut.next().done, false);
   receipts.clear();
-  receipts.sent('new', 'm', '1', 0);
+  receipts.sent('new', 'm', '1', 0, 0);
   assert.equal(cut.next().done, true);
   assert.deepEqual([...new Receipts().chunks()], []);
 });

@@ -136,6 +136,8 @@ test('two runs with one seed make the same orders, as different messages of diff
   assert.deepEqual(first.map(drawn), second.map(drawn));
   const orderIds = [...first, ...second].map(({ properties }) => String(properties.headers?.['order_id']));
   assert.equal(new Set(orderIds).size, 400);
+  await publish([...args, '--ids', 'run-1']);
+  assert.deepEqual(ids(await everythingOn(queue)).slice(0, 2), ['msg-run-1-1', 'msg-run-1-2']);
 });
 
 test('lines from standard input are published byte for byte', async () => {
@@ -354,6 +356,7 @@ test('flags that cannot be used as given are exit code 2, and say what was expec
     [['--generate', '10', '--rate', 'fast'], /--rate: expected a number .*; got "fast"/],
     [['--generate', '10', '--file', 'x'], /--file and --generate: expected one of the two; got both/],
     [['--zipf', '1'], /--zipf: expected --generate COUNT with it; got none/],
+    [['--generate', '1', '--ids', 'a b'], /--ids: expected 1 to 64 letters, .*; got "a b"/],
     [['--seed', '1'], /--seed: expected --generate COUNT or --rate with it; got neither/],
     [['--file', '/no/such/file'], /--file \/no\/such\/file: cannot be read: ENOENT/],
     [['--generate', '1', '--journal', '/no/such/file'], /--journal \/no\/such\/file: cannot be written: ENOENT/],
