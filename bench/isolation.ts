@@ -1,229 +1,176 @@
 /**
- * What merchants that stop answering do to the others: real RabbitMQ, real HTTP, an open loop. Each pair is a run with the
- * fault and one without, with the same orders at the same intended times; latency runs from the intended publish to the
- * merchant's answer, and only healthy merchants count.
+ * What merchants that stop answering, slow down or drift do to the others: real RabbitMQ, real HTTP, an open loop. Each
+ * fault's run stands beside one without, with the same orders at the same intended times and the same latencies; time
+ * runs from the intended publish to the answer's end.
  */
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { startBroker } from '../src/sim/broker.ts';
-import { Child } from '../src/sim/child.ts';
-import { merchantName } from '../src/sim/orders.ts';
-import { seeded } from '../src/sim/random.ts';
-import type { Receipt } from '../src/sim/receipts.ts';
-import { type Job, type Peer, RunningPeer } from './peer.ts';
+import { type Case, CASES, type Fault } from './isolation/cases.ts';
+import { type Ran, run, saturation } from './isolation/run.ts';
+import { median } from './median.ts';
+import type { Peer } from './peer.ts';
 import { orderlane } from './peers/orderlane.ts';
 import { plain } from './peers/plain.ts';
 
-const MAIN = fileURLToPath(new URL('../src/cli/main.ts', import.meta.url));
-const MERCHANTS = 1000;
-const CALM_S = 20;
-const FAULT_S = 30;
-const RECOVERY_S = 15;
+const OURS = orderlane(undefined, 50, 'debug');
+export const SYSTEMS: readonly Peer[] = [OURS, plain('got')];
 
 export interface IsolationRow {
   readonly scenario: 'isolation';
   readonly system: string;
   readonly pair: number;
   readonly fault: Fault;
-  readonly struck: number;
+  /** The part of the merchants that is struck, by whatever fault. */
+  readonly hangFraction: number;
   readonly budget: number;
+  /** Orders a second. */
   readonly rate: number;
   /** Of healthy merchants' orders that were published while the fault lasted, in milliseconds. */
-  readonly p50Ms: number;
-  readonly p99Ms: number;
+  readonly healthyP50Ms: number;
+  readonly healthyP99Ms: number;
+  readonly healthyPublished: number;
+  readonly healthyDelivered: number;
   readonly calmP50Ms: number;
   readonly calmP99Ms: number;
-  readonly healthy: number;
-  /** Of those, how many had been answered when the run ended. */
-  readonly answered: number;
-  readonly duplicates: number;
+  readonly ratioP99: number;
+  /** The same after the fault, while the struck merchants' backlog drains. */
+  readonly recoveryRatioP99: number;
+  /** Of bimodal merchants in the run without a fault: from the intended publish, over what their calls themselves took. */
+  readonly bimodalRatioP99: number;
+  readonly struck: Ran['struck'];
+  readonly lost: number;
+  readonly duplicateSends: number;
+  readonly sentAfterDeadline: number;
+  readonly mostHops: number;
+  /** From the fault's end to the last answer of a struck merchant's order, in seconds. */
+  readonly drainedAfterS: number;
 }
 
-export type Fault = 'hang' | 'slow';
-
-export interface Case {
-  readonly fault: Fault;
-  readonly struck: number;
-  readonly budget: number;
-  readonly rate: number;
-  /** p99 over the calm run's that is the goal. */
-  readonly most: number;
+export interface Choice {
+  readonly pairs: number;
+  readonly budgets: readonly number[] | undefined;
+  readonly faults: readonly string[] | undefined;
+  readonly systems: readonly string[] | undefined;
+  /** `fixed` for the cases with a fixed rate, `saturating` for those with a part of what saturates the machine. */
+  readonly rates: readonly string[] | undefined;
 }
 
-export const CASES: readonly Case[] = [
-  { fault: 'hang', struck: 0.1, budget: 200, rate: 300, most: 1.3 },
-  { fault: 'hang', struck: 0.1, budget: 1000, rate: 300, most: 1.15 },
-  { fault: 'hang', struck: 0.3, budget: 2000, rate: 300, most: 1.15 },
-  { fault: 'hang', struck: 0.5, budget: 4000, rate: 300, most: 1.15 },
-  { fault: 'slow', struck: 0.3, budget: 1000, rate: 300, most: 1.15 },
-];
+const RECOVERY_MOST = 1.2;
+const BIMODAL_MOST = 1.2;
+const HOPS_MOST = 3;
 
-export const SYSTEMS: readonly Peer[] = [orderlane(undefined, 50), plain('got')];
+/** Returns all rows, and how many goals were missed. */
+export async function isolation(
+  choice: Choice,
+  say: (text: string) => void,
+): Promise<{ readonly rows: readonly IsolationRow[]; readonly missed: number }> {
+  const cases = CASES.filter(
+    ({ budget, rate }) =>
+      (choice.budgets?.includes(budget) ?? true) &&
+      (choice.rates?.includes('perSecond' in rate ? 'fixed' : 'saturating') ?? true),
+  );
+  let saturating: number | undefined;
+  if (cases.some(({ rate }) => 'ofSaturation' in rate)) {
+    saturating = await saturation(OURS);
+    say(
+      `\nthis machine takes ${Math.round(saturating)} orders/s through orderlane, publisher, broker and merchants on it`,
+    );
+  }
+  const rows: IsolationRow[] = [];
+  let missed = 0;
+  for (const each of cases) {
+    const rate =
+      'perSecond' in each.rate ? each.rate.perSecond : Math.round(each.rate.ofSaturation * (saturating as number));
+    const faults = each.faults.filter((fault) => choice.faults?.includes(fault) ?? true);
+    say(
+      `\nisolation: ${rate} orders/s to 1,000 merchants, ${each.budget} calls in flight, ${each.struck * 100}% struck`,
+    );
+    const mine: IsolationRow[] = [];
+    for (let pair = 1; pair <= choice.pairs; pair++) {
+      for (const peer of SYSTEMS.filter(({ name }) => choice.systems?.includes(name) ?? true)) {
+        const setup = { ...each, rate, seed: pair };
+        const calm = await run(setup, peer, undefined);
+        for (const fault of faults) {
+          const row = rowOf(each, rate, peer, pair, fault, await run(setup, peer, fault), calm);
+          mine.push(row);
+          say(`  pair ${pair}/${choice.pairs}  ${lineOf(row)}`);
+        }
+      }
+    }
+    for (const fault of faults) {
+      const goals = goalsOf(
+        each,
+        mine.filter((row) => row.fault === fault && row.system === OURS.name),
+      );
+      for (const [met, says] of goals) {
+        say(`  ${met ? 'met   ' : 'MISSED'}  ${fault}: ${says}`);
+        if (!met) missed++;
+      }
+    }
+    rows.push(...mine);
+  }
+  return { rows, missed };
+}
 
-export async function measurePair(of: Case, peer: Peer, pair: number): Promise<IsolationRow> {
-  const calm = await measure(of, peer, pair, false);
-  const faulty = await measure(of, peer, pair, true);
-  const { fault, struck, budget, rate } = of;
+function rowOf(each: Case, rate: number, peer: Peer, pair: number, fault: Fault, ran: Ran, calm: Ran): IsolationRow {
+  const { healthy, recovery } = ran;
   return {
     scenario: 'isolation',
     system: peer.name,
     pair,
     fault,
-    struck,
-    budget,
+    hangFraction: each.struck,
+    budget: each.budget,
     rate,
-    p50Ms: percentile(faulty.latencies, 0.5),
-    p99Ms: percentile(faulty.latencies, 0.99),
-    calmP50Ms: percentile(calm.latencies, 0.5),
-    calmP99Ms: percentile(calm.latencies, 0.99),
-    healthy: faulty.healthy,
-    answered: faulty.latencies.filter((ms) => ms < Number.POSITIVE_INFINITY).length,
-    duplicates: faulty.duplicates,
+    healthyP50Ms: healthy.p50Ms,
+    healthyP99Ms: healthy.p99Ms,
+    healthyPublished: healthy.published,
+    healthyDelivered: healthy.delivered,
+    calmP50Ms: calm.healthy.p50Ms,
+    calmP99Ms: calm.healthy.p99Ms,
+    ratioP99: healthy.p99Ms / calm.healthy.p99Ms,
+    recoveryRatioP99: recovery.p99Ms / calm.recovery.p99Ms,
+    bimodalRatioP99: calm.bimodal.p99Ms / calm.bimodalCallP99Ms,
+    struck: ran.struck,
+    lost: ran.lost,
+    duplicateSends: ran.duplicateSends,
+    sentAfterDeadline: ran.sentAfterDeadline,
+    mostHops: ran.mostHops,
+    drainedAfterS: ran.drainedAfterS,
   };
 }
 
-interface Measured {
-  /** Ascending; infinite for an order that was not answered. */
-  readonly latencies: readonly number[];
-  readonly healthy: number;
-  readonly duplicates: number;
-}
-
-async function measure(of: Case, peer: Peer, seed: number, faulty: boolean): Promise<Measured> {
-  const dir = await mkdtemp(join(tmpdir(), 'orderlane-bench-'));
-  const broker = await startBroker();
-  const children: Child[] = [];
-  try {
-    const struck = struckMerchants(of.struck, seed);
-    const scenario = join(dir, 'scenario.json');
-    await writeFile(scenario, JSON.stringify(scenarioOf(undefined, struck, seed)));
-    const merchants = await Child.ready({
-      main: MAIN,
-      args: ['merchants', '--port', '0', '--scenario', scenario, '--json'],
-    });
-    children.push(merchants.child);
-    const { url, urlTemplate } = JSON.parse(merchants.line) as { url: string; urlTemplate: string };
-    const orders = of.rate * (CALM_S + FAULT_S + RECOVERY_S);
-    const warmup = of.rate * 2;
-    const target = { broker: broker.url, queue: 'orders', concurrency: of.budget, url: urlTemplate };
-    const job: Job = { ...target, warmup: 0, orders: Number.MAX_SAFE_INTEGER };
-    // The queue must be there before a consumer that makes none, and neither side is measured while it is compiled.
-    await publish(children, broker.url, ['--generate', String(warmup), '--seed', '99'], join(dir, 'warm'));
-    const running = new RunningPeer(peer, job);
-    try {
-      await accepted(url, warmup);
-      const begun = Date.now();
-      // The fault counts from when the scenario is set.
-      if (faulty) await setScenario(url, scenarioOf(of.fault, struck, seed));
-      const journal = join(dir, 'journal');
-      await publish(
-        children,
-        broker.url,
-        ['--generate', String(orders), '--rate', String(of.rate), '--seed', String(seed)],
-        journal,
-      );
-      const [from, to] = [begun + CALM_S * 1000, begun + (CALM_S + FAULT_S) * 1000];
-      return judge(await journalOf(journal), await receiptsOf(url), (id) => struck.has(id), from, to);
-    } finally {
-      await running.stop();
-    }
-  } finally {
-    await Promise.all(children.map((child) => child.stop()));
-    await broker.stop();
-    await rm(dir, { recursive: true, force: true });
-  }
-}
-
-async function publish(children: Child[], broker: string, what: readonly string[], journal: string): Promise<void> {
-  const flags = [
-    '--broker',
-    broker,
-    '--queue',
-    'orders',
-    '--merchants',
-    String(MERCHANTS),
-    '--zipf',
-    '1',
-    '--journal',
-    journal,
-  ];
-  const child = new Child({ main: MAIN, args: ['publish', ...flags, ...what] });
-  children.push(child);
-  const code = await child.exited;
-  if (code !== 0) throw child.failure(code);
-}
-
-/** The second busiest, and others by lot. */
-function struckMerchants(part: number, seed: number): Set<string> {
-  const random = seeded(seed);
-  const struck = new Set([merchantName(1)]);
-  while (struck.size < MERCHANTS * part) struck.add(merchantName(Math.floor(random() * MERCHANTS)));
-  return struck;
-}
-
-function scenarioOf(fault: Fault | undefined, struck: ReadonlySet<string>, seed: number): object {
-  const latency = { distribution: 'log-normal', median: '80ms', sigma: 0.5 };
-  const window = { merchants: { ids: [...struck] }, from: `${CALM_S}s`, until: `${CALM_S + FAULT_S}s` };
-  const ill =
-    fault === 'hang' ? { silent: true } : { latency: { distribution: 'log-normal', median: '5s', sigma: 0.3 } };
-  return { seed, default: { latency }, rules: fault === undefined ? [] : [{ ...window, ...ill }] };
-}
-
-async function setScenario(url: string, scenario: object): Promise<void> {
-  const answer = await fetch(`${url}/_orderlane/scenario`, { method: 'PUT', body: JSON.stringify(scenario) });
-  if (!answer.ok) throw new Error(`the merchants refused their scenario: ${await answer.text()}`);
-}
-
-async function accepted(url: string, orders: number): Promise<void> {
-  for (;;) {
-    const { accepted: count } = (await (await fetch(`${url}/_orderlane/stats`)).json()) as { accepted: number };
-    if (count >= orders) return;
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-}
-
-interface Published {
-  readonly key: string;
-  readonly merchant: string;
-  readonly intendedAt: number;
-}
-
-async function journalOf(path: string): Promise<Published[]> {
-  return (await readFile(path, 'utf8'))
-    .split('\n')
-    .filter((line) => line !== '')
-    .map((line) => JSON.parse(line) as Published);
-}
-
-async function receiptsOf(url: string): Promise<Map<string, Receipt>> {
-  const text = await (await fetch(`${url}/_orderlane/receipts`)).text();
-  const receipts = text
-    .split('\n')
-    .filter((line) => line !== '')
-    .map((line) => JSON.parse(line) as Receipt);
-  return new Map(receipts.map((receipt) => [receipt.key, receipt]));
-}
-
-function judge(
-  journal: readonly Published[],
-  receipts: ReadonlyMap<string, Receipt>,
-  isStruck: (merchant: string) => boolean,
-  from: number,
-  to: number,
-): Measured {
-  const healthy = journal.filter(
-    ({ merchant, intendedAt }) => !isStruck(merchant) && intendedAt >= from && intendedAt < to,
+function lineOf(row: IsolationRow): string {
+  const { struck } = row;
+  const ended = [
+    `${struck.delivered} of ${struck.published} delivered`,
+    ...(struck.deadLettered === 0 ? [] : [`${struck.deadLettered} dead-lettered`]),
+    ...(struck.queued === 0 ? [] : [`${struck.queued} still queued`]),
+    ...(row.lost === 0 ? [] : [`${row.lost} LOST`]),
+  ].join(', ');
+  return (
+    `${row.system.padEnd(20)} ${row.fault.padEnd(5)}  healthy p50 ${ms(row.healthyP50Ms)} (calm ${ms(row.calmP50Ms)}), p99 ${ms(row.healthyP99Ms)} (calm ${ms(row.calmP99Ms)}), ` +
+    `ratio ${row.ratioP99.toFixed(2)}, recovery ${row.recoveryRatioP99.toFixed(2)}, bimodal ${row.bimodalRatioP99.toFixed(2)}; ${row.healthyDelivered} of ${row.healthyPublished} delivered; ` +
+    `struck: ${ended}, ${row.mostHops} hops, drained ${row.drainedAfterS.toFixed(0)} s after the fault; ${row.duplicateSends} duplicate sends`
   );
-  const latencies = healthy
-    .map(({ key, intendedAt }) => (receipts.get(key)?.acceptedAt ?? Number.POSITIVE_INFINITY) - intendedAt)
-    .sort((a, b) => a - b);
-  let duplicates = 0;
-  for (const receipt of receipts.values()) duplicates += receipt.duplicates;
-  return { latencies, healthy: healthy.length, duplicates };
 }
 
-function percentile(sorted: readonly number[], part: number): number {
-  return sorted[Math.floor(sorted.length * part)] ?? Number.NaN;
+function goalsOf({ most }: Case, rows: readonly IsolationRow[]): readonly (readonly [boolean, string])[] {
+  const of = (figure: (row: IsolationRow) => number): number => median(rows.map(figure));
+  const [ratio, recovery, bimodal] = [
+    of((r) => r.ratioP99),
+    of((r) => r.recoveryRatioP99),
+    of((r) => r.bimodalRatioP99),
+  ];
+  const hops = Math.max(...rows.map(({ mostHops }) => mostHops));
+  const delivered = rows.every(({ healthyDelivered, healthyPublished }) => healthyDelivered === healthyPublished);
+  const none = rows.every(({ lost, sentAfterDeadline }) => lost === 0 && sentAfterDeadline === 0);
+  return [
+    [ratio <= most && delivered, `healthy p99 ${ratio.toFixed(2)} times calm, at most ${most}, and all delivered`],
+    [recovery <= RECOVERY_MOST, `${recovery.toFixed(2)} times calm in recovery, at most ${RECOVERY_MOST}`],
+    [bimodal <= BIMODAL_MOST, `bimodal p99 ${bimodal.toFixed(2)} times its calls' own, at most ${BIMODAL_MOST}`],
+    [none && hops <= HOPS_MOST, `no order lost or sent after its deadline, at most ${HOPS_MOST} hops (${hops})`],
+  ];
+}
+
+function ms(value: number): string {
+  return value === Number.POSITIVE_INFINITY ? 'never' : `${Math.round(value).toLocaleString('en')} ms`;
 }

@@ -26,6 +26,9 @@ export interface Peer {
   command(job: Job): readonly string[];
 }
 
+/** So much of what it says of errors is kept, in characters. */
+const SAID = 2000;
+
 export class RunningPeer {
   readonly first: Promise<number>;
   readonly last: Promise<number>;
@@ -33,7 +36,8 @@ export class RunningPeer {
   readonly #child: ChildProcess;
   readonly #exited: Promise<unknown>;
 
-  constructor(peer: Peer, job: Job) {
+  /** `onLine` is given each line of standard output that is no mark. */
+  constructor(peer: Peer, job: Job, onLine: (line: string) => void = () => undefined) {
     const child = spawn(process.execPath, [...peer.command(job)], {
       env: { ...process.env, BENCH_JOB: JSON.stringify(job) },
       stdio: ['ignore', 'pipe', 'pipe'],
@@ -41,17 +45,20 @@ export class RunningPeer {
     this.#child = child;
     this.pid = child.pid as number;
     this.#exited = once(child, 'exit');
-    const errors: string[] = [];
-    child.stderr?.on('data', (chunk: Buffer) => errors.push(chunk.toString()));
+    let said = '';
+    child.stderr?.on('data', (chunk: Buffer) => {
+      said = `${said}${chunk.toString()}`.slice(-SAID);
+    });
     const first = Promise.withResolvers<number>();
     const last = Promise.withResolvers<number>();
     createInterface({ input: child.stdout as NodeJS.ReadableStream }).on('line', (line) => {
       const mark = markOf(line);
+      if (mark === undefined) onLine(line);
       if (mark?.at === 'first') first.resolve(mark.ms);
       if (mark?.at === 'last') last.resolve(mark.ms);
     });
     child.once('exit', (code) => {
-      const failure = new Error(`${peer.name} ended with code ${code}: ${errors.join('').slice(-2000)}`);
+      const failure = new Error(`${peer.name} ended with code ${code}: ${said}`);
       first.reject(failure);
       last.reject(failure);
     });

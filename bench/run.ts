@@ -9,7 +9,9 @@ import { fileURLToPath } from 'node:url';
 import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
 import { type PrivateBroker, startBroker } from '../src/sim/broker.ts';
-import { CASES, type IsolationRow, measurePair, SYSTEMS } from './isolation.ts';
+import { isolation, SYSTEMS } from './isolation.ts';
+import { FAULTS } from './isolation/cases.ts';
+import { median } from './median.ts';
 import { type Job, type Peer, RunningPeer } from './peer.ts';
 import { usageOf } from './process-tree.ts';
 import type { Measured, Scenario } from './scenario.ts';
@@ -24,9 +26,20 @@ const flags = await yargs(hideBin(process.argv))
   .option('scenario', {
     type: 'string',
     choices: [...scenarios.map((each) => each.name), ISOLATION],
-    describe: `Only this one; ${ISOLATION} runs by name only, 5 minutes a pair`,
+    describe: `Only this one; ${ISOLATION} runs by name only, 10 minutes a pair and budget`,
   })
   .option('budget', { type: 'number', array: true, describe: `With ${ISOLATION}: only cases with these budgets` })
+  .option('fault', { choices: FAULTS, array: true, describe: `With ${ISOLATION}: only these faults` })
+  .option('system', {
+    choices: SYSTEMS.map(({ name }) => name),
+    array: true,
+    describe: `With ${ISOLATION}: only these systems`,
+  })
+  .option('rate', {
+    choices: ['fixed', 'saturating'],
+    array: true,
+    describe: `With ${ISOLATION}: only at 300 orders/s, or only at 70% of what saturates this machine`,
+  })
   .option('runs', { type: 'number', default: 5, describe: 'Pairs of runs a scenario' })
   .option('quick', { type: 'boolean', default: false, describe: 'Two pairs, fewer orders' })
   .option('json', { type: 'boolean', default: false, describe: 'One array of rows as the last line' })
@@ -49,7 +62,10 @@ async function main(): Promise<void> {
     `${new Date().toISOString()}  Node ${process.version}  ${cpus().length} x ${cpus()[0]?.model ?? 'CPU'}  ${Math.round(totalmem() / 2 ** 30)} GB`,
   );
   if (flags.scenario === ISOLATION) {
-    await isolation(pairs);
+    const choice = { pairs, budgets: flags.budget, faults: flags.fault, rates: flags.rate, systems: flags.system };
+    const { rows, missed } = await isolation(choice, say);
+    if (flags.json) process.stdout.write(`${JSON.stringify(rows)}\n`);
+    if (missed > 0) say(`\n${missed} of the goals missed`);
     return;
   }
   const rows: Row[] = [];
@@ -71,41 +87,6 @@ async function main(): Promise<void> {
   }
   if (flags.json) process.stdout.write(`${JSON.stringify(rows)}\n`);
   if (missed > 0) say(`\n${missed} of the goals missed`);
-}
-
-async function isolation(pairs: number): Promise<void> {
-  const rows: IsolationRow[] = [];
-  let missed = 0;
-  for (const each of CASES.filter(({ budget }) => flags.budget?.includes(budget) ?? true)) {
-    const { fault, struck, budget, rate, most } = each;
-    const what = fault === 'hang' ? 'hang' : 'answer after 5 s';
-    say(
-      `\n${ISOLATION}: ${rate} orders/s to 1,000 merchants, ${budget} calls in flight, ${struck * 100}% ${what} for 30 s`,
-    );
-    for (let pair = 1; pair <= pairs; pair++) {
-      for (const peer of SYSTEMS) {
-        const row = await measurePair(each, peer, pair);
-        rows.push(row);
-        const { p50Ms, p99Ms, calmP50Ms, calmP99Ms, healthy, answered, duplicates } = row;
-        say(
-          `  pair ${pair}/${pairs}  ${peer.name.padEnd(22)} healthy p50 ${ms(p50Ms)} (calm ${ms(calmP50Ms)}), p99 ${ms(p99Ms)} (calm ${ms(calmP99Ms)}), ratio ${(p99Ms / calmP99Ms).toFixed(2)}; ${answered} of ${healthy} answered, ${duplicates} duplicates`,
-        );
-      }
-    }
-    const ours = rows.filter((row) => row.budget === budget && row.fault === fault && row.system === 'orderlane');
-    const ratio = median(ours.map(({ p99Ms, calmP99Ms }) => p99Ms / calmP99Ms));
-    const met = ratio <= most && ours.every(({ healthy, answered }) => answered === healthy);
-    say(
-      `  ${met ? 'met   ' : 'MISSED'}  median ratio ${ratio.toFixed(2)}, at most ${most}, and every healthy order delivered`,
-    );
-    if (!met) missed++;
-  }
-  if (flags.json) process.stdout.write(`${JSON.stringify(rows)}\n`);
-  if (missed > 0) say(`\n${missed} of the goals missed`);
-}
-
-function ms(value: number): string {
-  return value === Number.POSITIVE_INFINITY ? 'never' : `${Math.round(value).toLocaleString('en')} ms`;
 }
 
 async function measure(scenario: Scenario, peer: Peer): Promise<Measured> {
@@ -211,14 +192,6 @@ function verdict(scenario: Scenario, rows: readonly Row[]): number {
     if (!met) missed++;
   }
   return missed;
-}
-
-function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1
-    ? (sorted[middle] as number)
-    : ((sorted[middle - 1] as number) + (sorted[middle] as number)) / 2;
 }
 
 await main();

@@ -3,8 +3,11 @@ import type { Job, Peer } from '../peer.ts';
 
 const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 
-/** orderlane itself, by its command line, with one shard. A merchant may use all of the concurrency unless told otherwise. */
-export function orderlane(handler?: 'noop' | 'wait', merchantConcurrency?: number): Peer {
+/**
+ * orderlane itself, by its command line, with one shard. A merchant may use all of the concurrency unless told otherwise. At
+ * log level debug it tells of every retry and deferral.
+ */
+export function orderlane(handler?: 'noop' | 'wait', merchantConcurrency?: number, logLevel = 'warn'): Peer {
   return {
     name: 'orderlane',
     command: ({ broker, queue, concurrency, url }: Job) => {
@@ -17,7 +20,7 @@ export function orderlane(handler?: 'noop' | 'wait', merchantConcurrency?: numbe
         '--shards',
         '1',
         '--log-level',
-        'warn',
+        logLevel,
         '--log-format',
         'json',
       ];

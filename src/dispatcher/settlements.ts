@@ -182,6 +182,7 @@ export class Settlements {
       order: delivery.orderId,
       identity: delivery.identity,
       attempt: delivery.attempt,
+      hop: delivery.hop,
       outcome: outcome.kind,
     };
     const { log } = this.#parts;

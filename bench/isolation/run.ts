@@ -1,0 +1,162 @@
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { startBroker } from '../../src/sim/broker.ts';
+import type { PublishedMessage } from '../../src/sim/checker.ts';
+import { Child } from '../../src/sim/child.ts';
+import type { Receipt } from '../../src/sim/receipts.ts';
+import { takeAll } from '../../src/sim/take-all.ts';
+import { type Job, type Peer, RunningPeer } from '../peer.ts';
+import { CALM_S, castOf, type Fault, FAULT_S, MERCHANTS, RECOVERY_S, scenarioOf } from './cases.ts';
+import { type Judged, judge } from './judge.ts';
+
+const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
+const QUEUE = 'orders';
+const DEADLINE_MS = 600_000;
+/** After the last publish: what struck merchants were to get may take several attempts. */
+const DRAIN_S = 150;
+const STALLED_S = 75;
+const WARM_S = 2;
+const SATURATING_ORDERS = 40_000;
+
+export interface Setup {
+  readonly budget: number;
+  readonly struck: number;
+  /** Orders a second. */
+  readonly rate: number;
+  /** Decides who is struck, who orders when, and how long each call takes. */
+  readonly seed: number;
+}
+
+export interface Ran extends Judged {
+  /** Most hops of one order, as far as the system tells. */
+  readonly mostHops: number;
+}
+
+/** One run of one system, with a fault or without, from an empty broker to an empty broker. */
+export function run(setup: Setup, peer: Peer, fault: Fault | undefined): Promise<Ran> {
+  const cast = castOf(setup.struck, setup.seed);
+  return withMerchants(scenarioOf(undefined, cast, setup.seed), async (stage) => {
+    const orders = setup.rate * (CALM_S + FAULT_S + RECOVERY_S);
+    const warmup = setup.rate * WARM_S;
+    // The queue must be there before a consumer that makes none, and neither side is measured while it is compiled.
+    await stage.publish(['--generate', String(warmup), '--seed', '99', '--ids', 'warm']);
+    let mostHops = 0;
+    const job: Job = { ...stage.job(setup.budget), warmup: 0, orders: Number.MAX_SAFE_INTEGER };
+    const running = new RunningPeer(peer, job, (line) => {
+      mostHops = Math.max(mostHops, hopsOf(line));
+    });
+    let begun: number;
+    let published: PublishedMessage[];
+    try {
+      await stage.accepted(warmup, Number.POSITIVE_INFINITY);
+      begun = Date.now();
+      await stage.setScenario(scenarioOf(fault, cast, setup.seed));
+      const flags = ['--generate', String(orders), '--rate', String(setup.rate), '--seed', String(setup.seed)];
+      published = await stage.publish([...flags, '--ids', 'run']);
+      await stage.accepted(warmup + orders, DRAIN_S * 1000);
+    } finally {
+      await running.stop();
+    }
+    const queues = await takeAll(stage.broker, QUEUE);
+    const traces = { published, receipts: await stage.receipts(), queues, begun, deadlineMs: DEADLINE_MS };
+    return { ...judge(traces, cast), mostHops };
+  });
+}
+
+/** How many orders a second go through this machine, publisher, broker and merchants on it too, when nothing is wrong. */
+export function saturation(peer: Peer): Promise<number> {
+  return withMerchants(scenarioOf(undefined, castOf(0, 1), 1), async (stage) => {
+    await stage.publish(['--generate', '1000', '--seed', '99']);
+    const running = new RunningPeer(peer, { ...stage.job(4000), warmup: 0, orders: Number.MAX_SAFE_INTEGER });
+    try {
+      await stage.accepted(1000, Number.POSITIVE_INFINITY);
+      const begun = performance.now();
+      const published = stage.publish(['--generate', String(SATURATING_ORDERS), '--seed', '1']);
+      await stage.accepted(1000 + SATURATING_ORDERS, Number.POSITIVE_INFINITY);
+      const seconds = (performance.now() - begun) / 1000;
+      await published;
+      return SATURATING_ORDERS / seconds;
+    } finally {
+      await running.stop();
+    }
+  });
+}
+
+interface Stage {
+  readonly broker: string;
+  job(budget: number): Pick<Job, 'broker' | 'queue' | 'concurrency' | 'url'>;
+  setScenario(scenario: object): Promise<void>;
+  publish(what: readonly string[]): Promise<PublishedMessage[]>;
+  /** Until merchants have accepted so many, it takes too long, or nothing has come for a while. */
+  accepted(orders: number, withinMs: number): Promise<void>;
+  receipts(): Promise<Map<string, Receipt>>;
+}
+
+async function withMerchants<T>(scenario: object, work: (stage: Stage) => Promise<T>): Promise<T> {
+  const dir = await mkdtemp(join(tmpdir(), 'orderlane-bench-'));
+  const broker = await startBroker();
+  const children: Child[] = [];
+  try {
+    const file = join(dir, 'scenario.json');
+    await writeFile(file, JSON.stringify(scenario));
+    const merchants = await Child.ready({
+      main: MAIN,
+      args: ['merchants', '--port', '0', '--scenario', file, '--json'],
+    });
+    children.push(merchants.child);
+    const { url, urlTemplate } = JSON.parse(merchants.line) as { url: string; urlTemplate: string };
+    return await work({
+      broker: broker.url,
+      job: (concurrency) => ({ broker: broker.url, queue: QUEUE, concurrency, url: urlTemplate }),
+      setScenario: async (next) => {
+        const answer = await fetch(`${url}/_orderlane/scenario`, { method: 'PUT', body: JSON.stringify(next) });
+        if (!answer.ok) throw new Error(`the merchants refused their scenario: ${await answer.text()}`);
+      },
+      publish: async (what) => {
+        const journal = join(dir, 'journal');
+        const to = ['--broker', broker.url, '--queue', QUEUE, '--merchants', String(MERCHANTS), '--zipf', '1'];
+        const child = new Child({ main: MAIN, args: ['publish', ...to, '--journal', journal, ...what] });
+        children.push(child);
+        const code = await child.exited;
+        if (code !== 0) throw child.failure(code);
+        return parseLines<PublishedMessage>(await readFile(journal, 'utf8'));
+      },
+      accepted: (orders, withinMs) => accepted(url, orders, withinMs),
+      receipts: async () => {
+        const all = parseLines<Receipt>(await (await fetch(`${url}/_orderlane/receipts`)).text());
+        return new Map(all.map((receipt) => [receipt.key, receipt]));
+      },
+    });
+  } finally {
+    await Promise.all(children.map((child) => child.stop()));
+    await broker.stop();
+    await rm(dir, { recursive: true, force: true });
+  }
+}
+
+async function accepted(url: string, orders: number, withinMs: number): Promise<void> {
+  const begun = performance.now();
+  let [last, since] = [-1, begun];
+  for (;;) {
+    const { accepted: count } = (await (await fetch(`${url}/_orderlane/stats`)).json()) as { accepted: number };
+    const now = performance.now();
+    if (count !== last) [last, since] = [count, now];
+    if (count >= orders || now - begun > withinMs || now - since > STALLED_S * 1000) return;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+function parseLines<T>(text: string): T[] {
+  return text
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line) as T);
+}
+
+/** Of a line of orderlane's log that tells of a retry or a deferral: how often the order has been republished then. */
+function hopsOf(line: string): number {
+  const hop = /"hop":(\d+)/.exec(line)?.[1];
+  return hop === undefined || !/"msg":"(?:retry|defer)"/.test(line) ? 0 : Number(hop) + 1;
+}
