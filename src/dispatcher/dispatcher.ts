@@ -213,7 +213,7 @@ export class Dispatcher implements Sink {
     this.#budget.age(now);
     let held = 0;
     for (const lane of this.#blocked) {
-      if (this.#gateOf(lane, now) === 'suspect') held += lane.waiting;
+      if (this.#gateOf(lane, now) === 'suspect' && !lane.isHanging) held += lane.waiting;
       if (lane.waiting > 0) this.#scheduler.offer(lane);
     }
     this.#blocked.clear();

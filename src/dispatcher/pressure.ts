@@ -18,8 +18,8 @@ export class Pressure {
   }
 
   /**
-   * To be called a few times a second. `waiting` counts the orders that wait, `held` those of them whose merchants are held
-   * because too many calls hang. Returns what is to be logged, if something is.
+   * To be called a few times a second. `waiting` counts the orders that wait, `held` those of them that are held because too
+   * many calls of other merchants hang, and of theirs nothing is known. Returns what is to be logged, if something is.
    */
   judge(budget: Budget, waiting: number, held: number, now: number): string | undefined {
     const words = wordsOf(budget, waiting, held);
@@ -43,7 +43,7 @@ function wordsOf(budget: Budget, waiting: number, held: number): string | undefi
     return `all ${limit} calls of --concurrency are in flight, ${overAge} of them for longer than their merchants' normal, and orders wait: a larger --concurrency would let them go`;
   }
   if (held > 0) {
-    return `${overAge} of the ${limit} calls of --concurrency are in flight for longer than their merchants' normal, and merchants that may be hanging start nothing: a larger --concurrency would leave them room`;
+    return `${overAge} of the ${limit} calls of --concurrency are in flight for longer than their merchants' normal, and merchants that nothing is known of yet start no more: a larger --concurrency would leave them room`;
   }
   return undefined;
 }

@@ -37,5 +37,5 @@ test('merchants that are held because others hang are said too', () => {
   const pressure = new Pressure();
   const budget = new Budget(8);
   pressure.judge(budget, 5, 5, 0);
-  assert.match(pressure.judge(budget, 5, 5, 5000) ?? '', /merchants that may be hanging start nothing/);
+  assert.match(pressure.judge(budget, 5, 5, 5000) ?? '', /merchants that nothing is known of yet start no more/);
 });
