@@ -72,6 +72,14 @@ function isPlain(value: unknown): boolean {
     : typeof value !== 'object' || value === null;
 }
 
+/** Figures may carry reasons, and a reason what others put into messages. */
+function cleanFigures(value: unknown): unknown {
+  if (typeof value === 'string') return clean(value);
+  if (Array.isArray(value)) return value.map(cleanFigures);
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([name, part]) => [name, cleanFigures(part)]));
+}
+
 function showsStacks(level: string): boolean {
   return level === 'debug' || level === 'trace';
 }
@@ -85,7 +93,7 @@ function allowlist(level: string, extra: readonly string[]): (fields: object) =>
     for (const [name, value] of Object.entries(fields)) {
       if (RESERVED.has(name) || value === undefined) continue;
       if (name === 'err') allowed[name] = reduceError(value, withStack);
-      else if (shownAsIs.has(name)) allowed[name] = value;
+      else if (shownAsIs.has(name)) allowed[name] = FIGURES.has(name) ? cleanFigures(value) : value;
       else if (!PLAIN.has(name) || !isPlain(value)) allowed[name] = REDACTED;
       else allowed[name] = typeof value === 'string' ? clean(value) : value;
     }

@@ -11,7 +11,7 @@ import { messageOf, OrderlaneError } from './errors.ts';
 import type { Log } from './log.ts';
 import { Directory } from './merchant/directory.ts';
 import type { Options } from './options.ts';
-import type { Stats } from './stats.ts';
+import { type Stats, statsLine } from './stats.ts';
 
 export interface Ended {
   /** Orders that were in hand and go back to the broker. */
@@ -276,7 +276,12 @@ class Run implements Running {
   }
 
   #logStats(dispatcher: Dispatcher): void {
-    const { outcomes, shards, slowest, deadLettered, ...counts } = dispatcher.snapshot();
+    const stats = dispatcher.snapshot();
+    if (this.#options.logFormat === 'pretty') {
+      this.#log.logger.info(statsLine(stats));
+      return;
+    }
+    const { outcomes, shards, slowest, deadLettered, ...counts } = stats;
     this.#log.logger.info({ counts: { ...counts, deadLettered }, outcomes, shards, slowest }, 'stats');
   }
 

@@ -16,6 +16,8 @@ export interface LaneStats {
   readonly merchant: string;
   /** Absent when nothing waits, or the next order may start. */
   readonly gate?: Gate;
+  /** Why its last attempt failed; absent once an order was delivered. */
+  readonly failure?: string;
   /** Orders of its on the ladder that come back. */
   readonly out: number;
   readonly inFlight: number;
@@ -52,4 +54,23 @@ export interface Stats {
   readonly shards: readonly ShardStats[];
   /** The lanes with the longest calls or queues, worst first. */
   readonly slowest: readonly LaneStats[];
+}
+
+/** The figures in one line for a person: totals since start, and the merchant that is worst off. */
+export function statsLine(stats: Stats): string {
+  const { inFlight, waiting, onLadder, outcomes, retried, deadLettered, parked, slowest, pressure } = stats;
+  const dead = Object.values(deadLettered).reduce((sum, count) => sum + count, 0);
+  const parts = [
+    `in flight ${inFlight}  waiting ${waiting}  on the ladder ${onLadder}  delivered ${outcomes.delivered}`,
+  ];
+  parts.push(`retried ${retried}  dead-lettered ${dead}`);
+  if (parked > 0) parts.push(`parked ${parked}`);
+  const [worst] = slowest;
+  if (worst !== undefined && (worst.gate !== undefined || worst.failure !== undefined)) {
+    const why = [worst.gate === undefined ? undefined : `held by ${worst.gate}`, worst.failure];
+    const held = `waiting ${worst.waiting}, out ${worst.out}`;
+    parts.push(`worst ${worst.merchant} (${held}, ${why.filter((each) => each !== undefined).join(': ')})`);
+  }
+  if (pressure !== undefined) parts.push(pressure);
+  return parts.join('  ');
 }

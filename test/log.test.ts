@@ -236,3 +236,15 @@ test('a full disk is said once on standard error and does not hold up the exit',
   assert.equal(code, 7);
   assert.equal(err.match(/orderlane: the log cannot be written: ENOSPC/g)?.length, 1);
 });
+
+test('a reason among the figures is cleaned like any other text', () => {
+  const lines: string[] = [];
+  const log = createLog({ level: 'info', format: 'json', fields: [], destination: (text) => lines.push(text) });
+  log.logger.info(
+    { slowest: [{ merchant: 'm', waiting: 2, failure: 'no https://me:secret@pos.example/x?token=secret' }] },
+    'stats',
+  );
+  const { slowest } = JSON.parse(lines.join('')) as { slowest: unknown };
+  const failure = 'no https://[redacted]@pos.example/x?[redacted]';
+  assert.deepEqual(slowest, [{ merchant: 'm', waiting: 2, failure }]);
+});

@@ -95,6 +95,7 @@ export class World {
         random,
         log: {
           debug: () => undefined,
+          info: () => undefined,
           warn: (fields) => {
             this.pressed ||= 'concurrency' in fields;
           },

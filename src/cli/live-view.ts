@@ -1,6 +1,6 @@
 import type { WriteStream } from 'node:tty';
 import { styleText } from 'node:util';
-import type { Stats } from '../stats.ts';
+import { type Stats, statsLine } from '../stats.ts';
 
 const PLAIN_EVERY_MS = 5_000;
 const RATE_OVER_MS = 2_000;
@@ -50,7 +50,7 @@ export class LiveView {
     if (!this.#out.isTTY) {
       if (now - this.#plainAt < PLAIN_EVERY_MS) return;
       this.#plainAt = now;
-      this.#out.write(`${plainLine(stats, rate, now - this.#begun)}\n`);
+      this.#out.write(`${clock(now - this.#begun)}  ${whole(rate)}/s  ${statsLine(stats)}\n`);
       return;
     }
     const { columns = 80, rows = 24 } = this.#out as Partial<WriteStream>;
@@ -90,13 +90,19 @@ export class LiveView {
     });
     lines.push({ text: '' });
     lines.push({
-      text: '  slowest merchants   in flight  waiting   out  answers in oldest call  held by',
+      text: '  slowest merchants   in flight  waiting   out  answers in oldest call  held by  last failure',
       format: 'dim',
     });
-    for (const { merchant, inFlight: calls, waiting: queued, out, latencyMs, oldestMs, gate } of stats.slowest.slice(
-      0,
-      ROWS,
-    )) {
+    for (const {
+      merchant,
+      inFlight: calls,
+      waiting: queued,
+      out,
+      latencyMs,
+      oldestMs,
+      gate,
+      failure,
+    } of stats.slowest.slice(0, ROWS)) {
       const ill = ills.get(merchant);
       const name = `${merchant}${ill === undefined ? '' : ` (${ill})`}`.padEnd(19);
       const cells = [
@@ -105,7 +111,7 @@ export class LiveView {
         whole(out).padStart(6),
         span(latencyMs).padStart(12),
         span(oldestMs).padStart(12),
-        `  ${gate ?? ''}`,
+        `  ${(gate ?? '').padEnd(7)}  ${failure ?? ''}`,
       ];
       lines.push({ text: `  ${name}${cells.join('')}`, ...(ill === undefined ? {} : { format: 'yellow' }) });
     }
@@ -132,13 +138,6 @@ export class LiveView {
   #style(format: Format, text: string): string {
     return styleText(format, text, { stream: this.#out });
   }
-}
-
-function plainLine(stats: Stats, rate: number, elapsedMs: number): string {
-  return (
-    `${clock(elapsedMs)}  ${whole(rate)}/s  in flight ${stats.inFlight}  waiting ${stats.waiting}  on the ladder ${stats.onLadder}  ` +
-    `delivered ${stats.outcomes.delivered}  retried ${stats.retried}  dead-lettered ${deadOf(stats)}`
-  );
 }
 
 function deadOf(stats: Stats): number {

@@ -8,6 +8,7 @@ import type { Gate, Stats } from '../stats.ts';
 import { Budget } from './budget.ts';
 import { Containment } from './containment.ts';
 import { Deferral, deferred } from './deferral.ts';
+import { noteOutcome } from './failures.ts';
 import { type Entry, entryOf, keyOf } from './ledger.ts';
 import { Pressure } from './pressure.ts';
 import { Scheduler } from './scheduler.ts';
@@ -150,6 +151,7 @@ export class Dispatcher implements Sink {
     const now = this.#parts.clock.now();
     this.#leaveFlight(entry, endingOf(outcome), now);
     if (this.#containment.cameBack(entry)) this.#offerQuarantined();
+    noteOutcome(entry, outcome, now, this.#parts.log);
     this.#settlements.settle(entry, outcome, now);
   }
 

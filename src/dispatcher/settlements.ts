@@ -22,6 +22,7 @@ export interface SettlementParts {
   readonly random: () => number;
   readonly log: {
     debug(fields: object, message: string): void;
+    info(fields: object, message: string): void;
     warn(fields: object, message: string): void;
   };
 }

@@ -31,6 +31,7 @@ export function worstLanes(
       return {
         merchant: lane.merchantId,
         ...(gate === undefined ? {} : { gate }),
+        ...(lane.failure === undefined ? {} : { failure: lane.failure }),
         inFlight: lane.inFlight,
         waiting: lane.waiting,
         out: lane.out,

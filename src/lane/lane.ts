@@ -47,6 +47,14 @@ export class Lane<T extends Waiting> {
   latencyMs = 0;
   /** Its last call was not answered, and none has been since. */
   failing = false;
+  /** Why its last attempt failed; absent once an order was delivered. */
+  failure: string | undefined;
+  /** Failed attempts since then. */
+  failures = 0;
+  /** When the log was last told that it fails, on the clock's monotonic scale. */
+  failureToldAt: number = Number.NEGATIVE_INFINITY;
+  /** The log was told of the failures that are counted now. */
+  isFailureTold = false;
   /** The merchant asked to be left alone until then. */
   holdUntil = 0;
   /** The directory does not have the merchant any more: what is in hand is finished, more is refused. */

@@ -254,7 +254,7 @@ class World {
         directory: { find: (merchantId) => MERCHANTS.find(({ id }) => id === merchantId) },
         clock: this.clock,
         random: () => 0.9,
-        log: { debug: () => undefined, warn: () => undefined },
+        log: { debug: () => undefined, info: () => undefined, warn: () => undefined },
       },
     );
   }

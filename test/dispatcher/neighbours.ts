@@ -111,6 +111,8 @@ export class Rig {
   readonly shards: RecordingShards = new RecordingShards();
   readonly merchants: Map<string, Merchant> = new Map();
   readonly warnings: string[] = [];
+  /** Lines of level info and above, with their fields. */
+  readonly news: object[] = [];
   readonly dispatcher: Dispatcher;
   random = 0.5;
   #unread = 0;
@@ -135,7 +137,14 @@ export class Rig {
         directory: { find: (merchantId) => this.merchants.get(merchantId) },
         clock: this.clock,
         random: () => this.random,
-        log: { debug: () => undefined, warn: (_fields, message) => this.warnings.push(message) },
+        log: {
+          debug: () => undefined,
+          info: (fields, message) => this.news.push({ ...fields, message }),
+          warn: (fields, message) => {
+            this.warnings.push(message);
+            this.news.push({ ...fields, message });
+          },
+        },
       },
     );
   }
