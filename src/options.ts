@@ -101,7 +101,7 @@ export function readConfigFile(path: string): ConfigFile {
   try {
     values = JSON.parse(text);
   } catch (error) {
-    throw new OrderlaneError('USAGE', `config file ${path} is ${jsonProblem(error, text.length)}`, { cause: error });
+    throw new OrderlaneError('USAGE', `config file ${path} is ${jsonProblem(error, text)}`, { cause: error });
   }
   if (typeof values !== 'object' || values === null || Array.isArray(values)) {
     throw new OrderlaneError(

@@ -10,6 +10,7 @@ import { ShardPool } from './dispatcher/shard-pool.ts';
 import { messageOf, OrderlaneError } from './errors.ts';
 import type { Log } from './log.ts';
 import { Directory } from './merchant/directory.ts';
+import { changeText } from './merchant/directory-change.ts';
 import type { Options } from './options.ts';
 import { type Stats, statsLine } from './stats.ts';
 
@@ -149,15 +150,18 @@ class Run implements Running {
     this.#dispatcher = dispatcher;
     await this.#source.start(dispatcher);
     this.#directory.watch(
-      () => {
+      (change) => {
         this.#shards.allow(this.#directory.allowHosts);
         dispatcher.directoryChanged();
-        this.#log.logger.info({ file: options.merchants }, 'the merchant directory has changed');
+        this.#log.logger.info(
+          { file: options.merchants, counts: { ...change } },
+          `the merchant directory has changed: ${changeText(change)}`,
+        );
       },
       (error) =>
         this.#log.logger.error(
           { file: options.merchants, reason: error.message },
-          'the merchant directory is bad; the last good one stays in force',
+          'the merchant directory cannot be used; the last good one stays in force',
         ),
     );
     this.#every(TICK_MS, () => dispatcher.tick());
@@ -171,9 +175,17 @@ class Run implements Running {
         'no more orders can be in flight than --prefetch allows in hand',
       );
     }
+    const merchants = this.#directory.size;
+    if (merchants === 0) {
+      this.#log.logger.warn(
+        { file: options.merchants },
+        'the merchant directory is empty: every order is dead-lettered',
+      );
+    }
     this.#log.logger.info(
       {
         queue: options.queue,
+        ...(merchants === undefined ? {} : { merchants }),
         concurrency: options.concurrency,
         merchantConcurrency: options.merchantConcurrency,
         shards: options.shards,

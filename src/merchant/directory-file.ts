@@ -7,6 +7,7 @@ import { jsonProblem } from '../json-error.ts';
 import type { DuplicatesPolicy } from '../order.ts';
 import { nearest } from '../spelling.ts';
 import { type Problems, shown, type Tell } from './problems.ts';
+import { repeatedKeys } from './repeated-keys.ts';
 import type { Auth, SecretRef } from './secrets.ts';
 
 /** What the directory file says of one merchant, or of all (`defaults`). */
@@ -69,12 +70,16 @@ export async function readDirectoryFile(text: string, folder: string, problems: 
   try {
     root = JSON.parse(text);
   } catch (error) {
-    problems.add([], `expected JSON, received text that is ${jsonProblem(error, text.length)}`);
+    problems.add([], `expected JSON, received text that is ${jsonProblem(error, text)}`);
     return { allowHosts: [], defaults: {}, merchants };
   }
   if (!isObject(root)) {
     problems.add([], `expected an object with ${FIELDS.join(', ')}, received ${shown(root)}`);
     return { allowHosts: [], defaults: {}, merchants };
+  }
+  for (const { path, first, again } of await repeatedKeys(text)) {
+    const where = first === again ? `twice in line ${first}` : `in line ${first} and in line ${again}`;
+    problems.add(path, `expected once, received ${where}`);
   }
   for (const name of Object.keys(root)) {
     if (!FIELDS.includes(name)) problems.add([name], unknownField(name, FIELDS));

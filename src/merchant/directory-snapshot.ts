@@ -39,7 +39,7 @@ const NO_FILE: DirectoryFile = { allowHosts: [], defaults: {}, merchants: new Ma
 export class DirectorySnapshot {
   readonly guard: AddressGuard;
   readonly #source: DirectorySource;
-  readonly #file: DirectoryFile;
+  readonly file: DirectoryFile;
   readonly #secrets: Secrets;
   readonly #template: UrlTemplate | undefined;
   /** Headers of merchants that set none of their own, shared by all of them. */
@@ -54,7 +54,7 @@ export class DirectorySnapshot {
   ) {
     this.guard = guard;
     this.#source = source;
-    this.#file = file;
+    this.file = file;
     this.#secrets = secrets;
     this.#template = template;
     this.#headers = this.#headersOf(file.defaults);
@@ -103,12 +103,12 @@ export class DirectorySnapshot {
 
   /** Whether a merchant is in the file. */
   lists(merchantId: string): boolean {
-    return this.#file.merchants.has(merchantId);
+    return this.file.merchants.has(merchantId);
   }
 
   /** A new Merchant; undefined when nobody by that ID can be served. */
   make(merchantId: string): Merchant | undefined {
-    const entry = this.#source.file === undefined ? {} : this.#file.merchants.get(merchantId);
+    const entry = this.#source.file === undefined ? {} : this.file.merchants.get(merchantId);
     if (entry === undefined || merchantId === '') return undefined;
     const template = entry.url === undefined ? this.#template : UrlTemplate.parse(entry.url);
     if (typeof template === 'string') return undefined; // such a file was refused
@@ -117,7 +117,7 @@ export class DirectorySnapshot {
     if (url !== undefined && template?.variesHost === true && guardProblem(this.guard, new URL(url)) !== undefined) {
       return undefined;
     }
-    const { defaults } = this.#file;
+    const { defaults } = this.file;
     const ratePerSecond = entry.ratePerSecond ?? defaults.ratePerSecond;
     return {
       id: merchantId,
@@ -134,7 +134,7 @@ export class DirectorySnapshot {
   }
 
   #headersOf(entry: Entry): Readonly<Record<string, string>> {
-    const { defaults } = this.#file;
+    const { defaults } = this.file;
     const auth = entry.auth ?? defaults.auth;
     const headers = { ...defaults.headers, ...entry.headers };
     if (auth === undefined) return headers;

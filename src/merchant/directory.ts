@@ -2,8 +2,10 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { OrderlaneError } from '../errors.ts';
 import type { Merchant } from '../order.ts';
+import { changeBetween, type DirectoryChange, refusalOf } from './directory-change.ts';
 import { DirectorySnapshot, type DirectorySource, signatureOf } from './directory-snapshot.ts';
 
+export type { DirectoryChange } from './directory-change.ts';
 export type { DirectorySource } from './directory-snapshot.ts';
 
 const DEFAULT_POLL_MS = 1000;
@@ -48,6 +50,11 @@ export class Directory {
     return this.#snapshot.guard.patterns;
   }
 
+  /** Merchants of the file; undefined without one. */
+  get size(): number | undefined {
+    return this.#source.file === undefined ? undefined : this.#snapshot.file.merchants.size;
+  }
+
   /** Grows at every successful reload. */
   get version(): number {
     return this.#version;
@@ -69,9 +76,9 @@ export class Directory {
 
   /**
    * Looks at the file and at its secrets' files every second, and loads them again when they change: `onChange` when all
-   * is well, `onBad` once for each state of the files that is not. The last good one stays in force. Once per directory.
+   * is well, `onBad` once for each state of the files that is not, or that removes so many merchants that it looks like a mistake. The last good one stays in force. Once per directory.
    */
-  watch(onChange: () => void, onBad: (error: OrderlaneError) => void): void {
+  watch(onChange: (change: DirectoryChange) => void, onBad: (error: OrderlaneError) => void): void {
     if (this.#state === 'watching') throw new OrderlaneError('FATAL', 'the directory is being watched already');
     if (this.#state === 'stopped' || this.#source.file === undefined) return;
     this.#state = 'watching';
@@ -117,11 +124,15 @@ export class Directory {
     }
   }
 
-  async #reload(onChange: () => void, onBad: (error: OrderlaneError) => void): Promise<void> {
+  async #reload(onChange: (change: DirectoryChange) => void, onBad: (error: OrderlaneError) => void): Promise<void> {
     const signatures = new Map<string, string>();
     let snapshot: DirectorySnapshot;
+    let change: DirectoryChange;
     try {
       snapshot = await DirectorySnapshot.load(this.#source, signatures);
+      change = await changeBetween(this.#snapshot.file, snapshot.file);
+      const refusal = refusalOf(change, this.#source.file as string);
+      if (refusal !== undefined) throw refusal;
     } catch (error) {
       if (!(error instanceof OrderlaneError)) throw error;
       // The files of the bad version are watched, so that whichever of them is put right is noticed.
@@ -135,6 +146,6 @@ export class Directory {
     this.#version += 1;
     this.#earlier = new Map([...this.#earlier, ...this.#made].filter(([id]) => snapshot.lists(id)));
     this.#made = new Map();
-    onChange();
+    onChange(change);
   }
 }

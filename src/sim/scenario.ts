@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { parseDuration } from '../duration.ts';
 import { messageOf, OrderlaneError } from '../errors.ts';
+import { jsonProblem } from '../json-error.ts';
 import { brief } from '../outcome.ts';
 import { logNormal, type Random, uniform } from './random.ts';
 
@@ -185,7 +186,11 @@ export function parseScenarioText(text: string, source?: string): Scenario {
   try {
     value = JSON.parse(text);
   } catch (error) {
-    throw new OrderlaneError('USAGE', `${source ?? 'scenario'}: expected JSON: ${messageOf(error)}`, { cause: error });
+    throw new OrderlaneError(
+      'USAGE',
+      `${source ?? 'scenario'}: expected JSON, got text that is ${jsonProblem(error, text)}`,
+      { cause: error },
+    );
   }
   return parseScenario(value, source);
 }

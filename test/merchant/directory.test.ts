@@ -350,6 +350,29 @@ test('a file that changes is read again; one that turns bad keeps the last good 
   directory.stop();
 });
 
+test('a file that is emptied by mistake changes nothing until it is put right', async (t) => {
+  const file = join(await folder(t), 'merchants.json');
+  const write = async (merchants: unknown): Promise<void> => {
+    await writeFile(`${file}.new`, JSON.stringify({ defaults: { url: URL_TEMPLATE }, merchants }));
+    await rename(`${file}.new`, file);
+  };
+  await write({ a: {}, b: {} });
+  const directory = await Directory.load({ ...LIMITS, file, pollMs: 10 });
+  t.after(() => directory.stop());
+  const next = watched(directory);
+  await write({});
+  assert.match(await next(), /would remove 2 of the 2 merchants/);
+  assert.equal(directory.find('a')?.id, 'a');
+  await write({ a: {}, b: {}, c: {} });
+  assert.equal(await next(), 'changed');
+  assert.equal(directory.size, 3);
+});
+
+test('a merchant that stands twice in the file is refused, naming both places', async (t) => {
+  const text = '{\n "merchants": {\n  "a": { "url": "https://a/" },\n  "a": { "url": "https://b/" }\n }\n}';
+  assert.match(await problemOf(load(t, text)), /: merchants\.a: expected once, received in line 3 and in line 4$/);
+});
+
 test('a secret that changes is a change, also when it is what was wrong', async (t) => {
   const path = await folder(t);
   const file = join(path, 'merchants.json');

@@ -96,7 +96,10 @@ test('all faults of a scenario are told at once', () => {
 });
 
 test('text that is not JSON is refused with its source', () => {
-  assert.throws(() => parseScenarioText('{', 'slow.json'), { code: 'USAGE', message: /^slow\.json: expected JSON: / });
+  assert.throws(() => parseScenarioText('{', 'slow.json'), {
+    code: 'USAGE',
+    message: /^slow\.json: expected JSON, got text that is not JSON \(at line 1, column 2\)/,
+  });
 });
 
 test('IDs and prefixes name exactly their merchants', () => {

@@ -116,7 +116,7 @@ export class JsonCodec {
       try {
         body = JSON.parse(decoded.body);
       } catch (error) {
-        return `the body is ${jsonProblem(error, decoded.body.length)}`;
+        return `the body is ${jsonProblem(error, decoded.body)}`;
       }
       if (decoded.merchantId === '') decoded.merchantId = textOf(at(body, this.#merchant)) ?? '';
       if (decoded.orderId === '') decoded.orderId = textOf(at(body, this.#orderId)) ?? messageId ?? '';
