@@ -54,6 +54,15 @@ export const SETTINGS: { readonly [Key in keyof Required<Options>]: Setting } = 
     describe: 'PEM file: its private key',
     type: 'file',
   },
+  managementUrl: {
+    name: 'management-url',
+    group: 'Broker',
+    describe: "RabbitMQ's management API, to check policies and bindings that AMQP does not show",
+    type: 'string',
+    expect: 'a URL such as http://localhost:15672 or https://user:password@broker.example.com',
+    accepts: (value) => /^https?:$/.test(URL.parse(value)?.protocol ?? ''),
+    shown: withoutPassword,
+  },
   queue: {
     name: 'queue',
     alias: 'Q',

@@ -13,6 +13,8 @@ export interface Options {
   readonly brokerCa?: string;
   readonly brokerCert?: string;
   readonly brokerKey?: string;
+  /** RabbitMQ's management API, to check what AMQP cannot show. */
+  readonly managementUrl?: string;
   /** How long to try the broker at start. @default 30000 */
   readonly connectWaitMs: number;
   /** The queue to consume; the names of all others derive from it. @default 'orders' */

@@ -113,6 +113,7 @@ class Run implements Running {
         prefetch: options.prefetch,
         windowBytes: options.windowBytes,
         connectWaitMs: options.connectWaitMs,
+        ...(options.managementUrl === undefined ? {} : { managementUrl: options.managementUrl }),
         merchantKey: options.merchantKey,
         orderIdKey: options.orderIdKey,
         maxMessageBytes: options.maxMessageBytes,

@@ -14,6 +14,8 @@ import { messageOf, OrderlaneError } from '../errors.ts';
 export interface PrivateBroker {
   readonly url: string;
   readonly port: number;
+  /** Of the management API; absent when it was not asked for. */
+  readonly managementUrl?: string;
   /** As RabbitMQ prints it, such as `3.10.8`. */
   readonly version: string;
   /** Everything it writes, `broker.pid` included; removed when it ends. */
@@ -29,6 +31,8 @@ export interface PrivateBroker {
 export interface BrokerOptions {
   /** Erlang schedulers, which is how many cores it can use. @default 1 */
   readonly schedulers?: number;
+  /** Whether it has the management API, with which it starts later. @default false */
+  readonly management?: boolean;
   /** Aborting while it starts stops it, and rejects with the signal's reason. */
   readonly signal?: AbortSignal;
   /** Picks distinct free ports on 127.0.0.1. @default what the system hands out */
@@ -100,6 +104,7 @@ class Keeper implements PrivateBroker {
   readonly url: string;
   readonly port: number;
   readonly dir: string;
+  managementUrl?: string;
   readonly #env: Readonly<Record<string, string>>;
   readonly #child: ReturnType<typeof spawnKeeper>;
   readonly #gone: Promise<string>;
@@ -128,12 +133,15 @@ class Keeper implements PrivateBroker {
   }
 
   static async spawn(options: BrokerOptions): Promise<Keeper> {
-    const { schedulers = 1, choosePorts = freePorts } = options;
-    const [port, distPort, epmdPort] = await choosePorts(3);
+    const { schedulers = 1, management = false, choosePorts = freePorts } = options;
+    const [port, distPort, epmdPort, apiPort] = (await choosePorts(4)) as [number, number, number, number];
     const dir = await mkdtemp(join(tmpdir(), 'orderlane-broker-'));
-    await writeFile(join(dir, 'rabbitmq.conf'), configuration(port as number));
-    await writeFile(join(dir, 'enabled_plugins'), '[].\n');
-    return new Keeper(dir, port as number, environment(dir, distPort as number, epmdPort as number, schedulers));
+    const api = management ? `management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = ${apiPort}\n` : '';
+    await writeFile(join(dir, 'rabbitmq.conf'), configuration(port) + api);
+    await writeFile(join(dir, 'enabled_plugins'), management ? '[rabbitmq_management].\n' : '[].\n');
+    const keeper = new Keeper(dir, port, environment(dir, distPort, epmdPort, schedulers));
+    if (management) keeper.managementUrl = `http://127.0.0.1:${apiPort}`;
+    return keeper;
   }
 
   get version(): string {

@@ -1,5 +1,6 @@
 import type { ChannelModel, ConsumeMessage, MessageProperties } from 'amqplib';
 import type { Clock } from '../../clock.ts';
+import { OrderlaneError } from '../../errors.ts';
 import { RUNGS_MS } from '../../ladder.ts';
 import type { Settlement } from '../../outcome.ts';
 import { type CodecOptions, JsonCodec } from '../codec/json.ts';
@@ -8,9 +9,10 @@ import type { Unacked } from './acks.ts';
 import { Consumer, type Held } from './consumer.ts';
 import { declare } from './declare.ts';
 import { type Addresses, Link, type LinkEvents } from './link.ts';
+import { inspect, UNSEEN } from './management.ts';
 import { Publisher } from './publisher.ts';
 import { republish } from './republish.ts';
-import { names } from './topology.ts';
+import { names, topologyOf } from './topology.ts';
 import { CALL_LIMIT_MS, within } from './within.ts';
 
 export interface RabbitmqOptions extends CodecOptions, Addresses {
@@ -19,6 +21,8 @@ export interface RabbitmqOptions extends CodecOptions, Addresses {
   readonly prefetch: number;
   readonly windowBytes: number;
   readonly connectWaitMs: number;
+  /** Of RabbitMQ's management API, for what AMQP cannot show. */
+  readonly managementUrl?: string;
 }
 
 export interface SourceLog {
@@ -177,10 +181,26 @@ export class RabbitmqSource implements Source {
     const { version, warnings } = await declare(connection, queue, mode);
     if (!this.#warned) {
       for (const warning of warnings) this.#log.warn({ queue }, warning);
+      await this.#inspect(version);
       this.#log.info({ queue, version }, 'connected to RabbitMQ');
       this.#warned = true;
     }
     await this.#consumer.open(connection, epoch);
+  }
+
+  /** What loses orders is refused where we may make queues, and said where others answer for them. */
+  async #inspect(version: string): Promise<void> {
+    const { queue, managementUrl, declare: mode, urls } = this.#options;
+    if (managementUrl === undefined) {
+      this.#log.info({ queue }, `not checked, because AMQP does not show them: ${UNSEEN}; --management-url does`);
+      return;
+    }
+    const { unsafe, notes } = await inspect(managementUrl, urls[0] as string, queue, topologyOf(queue, version));
+    for (const note of notes) this.#log.warn({ queue }, note);
+    if (mode === 'passive') for (const loss of unsafe) this.#log.warn({ queue }, loss);
+    else if (unsafe.length > 0) {
+      throw new OrderlaneError('BROKER_REFUSED', `orders would be lost on this broker. ${unsafe.join('. ')}.`);
+    }
   }
 
   /** The hot path: one object a delivery, the body converted once, nothing of amqplib's buffers kept. */
