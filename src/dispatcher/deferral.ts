@@ -4,17 +4,21 @@ import type { Outcome } from '../outcome.ts';
 import type { Gate } from '../stats.ts';
 import { shareOf } from './budget.ts';
 
-/** The part of the window that merchants that hang leave free, for deferrals whose confirm has not come. */
+/** The part of the window that merchants that stand still leave free, for deferrals whose confirm has not come. */
 const KEPT = 0.1;
 /**
  * What a merchant may hold, for each part of the window that is free: one that answers will soon have given it back, and a
- * hop costs as much as a delivery; one that hangs will not.
+ * hop costs as much as a delivery; one that stands still will not.
  */
 const ALPHA = 4;
-const ALPHA_HANGING = 1 / 8;
+const ALPHA_STANDING = 1 / 8;
+/** What keeps a merchant's orders for longer than others take to be served. */
+const STANDS: ReadonlySet<Gate | undefined> = new Set(['pause', 'breaker', 'hold', 'rate', 'shard']);
 /** How long an order of a merchant that does not answer is deferred for, at first; doubles with each hop. */
 const AWAY_MS = 8_000;
 const AWAY_MAX_MS = 64_000;
+/** An operator's pause may last, and every hop is work for the broker. */
+const PAUSED_MAX_MS = 512_000;
 /** The longest deferral for a backlog at first, because what it rests on may be wrong; doubles with each hop. */
 const BEHIND_MS = 8_000;
 /** With less time to its deadline an order is not deferred: no rung would bring it back in time. */
@@ -43,23 +47,52 @@ export class Deferral {
   }
 
   /** Whether an order that cannot start at once may not wait here: its merchant holds its share of the window. */
-  isDue<T extends Waiting>(lane: Lane<T>, bytes: number, leftMs: number, window: Window): boolean {
-    const { prefetch, windowBytes } = this.#room;
+  isDue<T extends Waiting>(
+    lane: Lane<T>,
+    gate: Gate | undefined,
+    bytes: number,
+    leftMs: number,
+    window: Window,
+  ): boolean {
     // Else it waits here, and at worst the broker has to wait with it.
-    if (this.#unconfirmed >= prefetch * KEPT || leftMs < LEAST_LEFT_MS) return false;
-    const [part, alpha] = lane.isHanging ? [1 - KEPT, ALPHA_HANGING] : [1, ALPHA];
-    let share = shareOf(prefetch * part - window.unsettled, alpha);
+    if (!this.#mayPublish || leftMs < LEAST_LEFT_MS) return false;
+    const stands = standsStill(lane, gate);
+    if (lane.waiting + lane.inFlight >= this.#share(lane, stands, window)) return true;
+    const { windowBytes } = this.#room;
+    const free = windowBytes * (stands ? 1 - KEPT : 1) - window.unsettledBytes;
+    if (stands && free <= 0) return true;
+    return lane.waiting > 0 && lane.waitingBytes + bytes > shareOf(free, stands ? ALPHA_STANDING : ALPHA);
+  }
+
+  /** How many of its waiting orders a lane is to give up, when it has come to stand still with more than its share. */
+  excess<T extends Waiting>(lane: Lane<T>, gate: Gate | undefined, window: Window): number {
+    if (!standsStill(lane, gate)) return 0;
+    const over = lane.waiting + lane.inFlight - this.#share(lane, true, window);
+    const confirmable = Math.floor(this.#room.prefetch * KEPT) - this.#unconfirmed;
+    return Math.max(0, Math.min(over, lane.waiting, confirmable));
+  }
+
+  get #mayPublish(): boolean {
+    return this.#unconfirmed < this.#room.prefetch * KEPT;
+  }
+
+  /** How many orders a lane may hold, in flight and waiting. */
+  #share<T extends Waiting>(lane: Lane<T>, stands: boolean, window: Window): number {
+    const free = this.#room.prefetch * (stands ? 1 - KEPT : 1) - window.unsettled;
+    if (stands && free <= 0) return 0;
+    const share = shareOf(free, stands ? ALPHA_STANDING : ALPHA);
     // When the process dies, each of them may have been sent, and a person has to look.
-    if (lane.merchant.duplicates === 'never') share = Math.min(share, 2 * lane.limit.value);
-    if (lane.waiting + lane.inFlight >= share) return true;
-    const free = windowBytes * part - window.unsettledBytes;
-    return lane.waiting > 0 && lane.waitingBytes + bytes > shareOf(free, alpha);
+    return lane.merchant.duplicates === 'never' ? Math.min(share, 2 * lane.limit.value) : share;
   }
 }
 
+function standsStill<T extends Waiting>(lane: Lane<T>, gate: Gate | undefined): boolean {
+  return lane.isHanging || STANDS.has(gate);
+}
+
 /**
- * Sends an order away for as long as its lane has others to serve, those on the ladder included, or cannot serve. With
- * jitter, so that they do not all come back at once.
+ * Sends an order away for as long as its lane has others to serve, those on the ladder included, or cannot serve. What is
+ * guessed of that has jitter, so that they do not all come back at once.
  */
 export function deferred<T extends Waiting>(
   lane: Lane<T>,
@@ -70,11 +103,9 @@ export function deferred<T extends Waiting>(
 ): Outcome {
   const away = lane.isHanging || gate === 'pause' || gate === 'breaker' || gate === 'suspect';
   const doublings = 2 ** Math.min(hop, 10);
-  const delayMs = Math.max(
-    lane.opensAt(now) - now,
-    Math.min(((lane.waiting + lane.out) * 1000) / lane.servesPerSecond, BEHIND_MS * doublings),
-    away ? Math.min(AWAY_MAX_MS, AWAY_MS * doublings) : 0,
-  );
+  const behindMs = Math.min(((lane.waiting + lane.out) * 1000) / lane.servesPerSecond, BEHIND_MS * doublings);
+  const awayMs = away ? Math.min(gate === 'pause' ? PAUSED_MAX_MS : AWAY_MAX_MS, AWAY_MS * doublings) : 0;
+  const delayMs = Math.max(lane.opensAt(now) - now, Math.max(behindMs, awayMs) * (1 - random / 4));
   const reason = `its merchant has ${lane.waiting} waiting${gate === undefined ? '' : ` (${gate})`}`;
-  return { kind: 'deferred', reason, delayMs: delayMs * (1 - random / 4), atLeastMs: 0 };
+  return { kind: 'deferred', reason, delayMs, atLeastMs: 0 };
 }

@@ -50,7 +50,7 @@ export class Dispatcher implements Sink {
   /** Lanes with waiting orders that a gate holds: each is offered again a few times a second. */
   readonly #blocked = new Set<Lane<Entry>>();
   readonly #budget: Budget;
-  readonly #pressure = new Pressure();
+  readonly #pressure: Pressure;
   readonly #deferral: Deferral;
   readonly #settlements: Settlements;
   /** Channels up to this epoch are gone. */
@@ -62,6 +62,7 @@ export class Dispatcher implements Sink {
   constructor(options: DispatcherOptions, parts: DispatcherParts) {
     this.#parts = parts;
     this.#budget = new Budget(options.concurrency);
+    this.#pressure = new Pressure(options.prefetch);
     this.#deferral = new Deferral(options);
     this.#settlements = new Settlements(options, parts, this.#deferral);
   }
@@ -119,7 +120,7 @@ export class Dispatcher implements Sink {
     const gate = this.#gateOf(lane, now);
     if (gate !== undefined || lane.waiting > 0) {
       const leftMs = delivery.deadlineAt - now;
-      if (this.#deferral.isDue(lane, delivery.bytes, leftMs, this.#parts.source.window())) {
+      if (this.#deferral.isDue(lane, gate, delivery.bytes, leftMs, this.#parts.source.window())) {
         this.#settlements.settle(entry, deferred(lane, gate, delivery.hop, this.#parts.random(), now), now);
         return;
       }
@@ -149,7 +150,7 @@ export class Dispatcher implements Sink {
 
   outcome(entry: Entry, outcome: ThreadOutcome): void {
     const now = this.#parts.clock.now();
-    this.#leaveFlight(entry, endingOf(outcome), now);
+    this.#leaveFlight(entry, tellsNothing(entry, outcome, now) ? NEITHER : endingOf(outcome), now);
     if (this.#containment.cameBack(entry)) this.#offerQuarantined();
     noteOutcome(entry, outcome, now, this.#parts.log);
     this.#settlements.settle(entry, outcome, now);
@@ -213,14 +214,16 @@ export class Dispatcher implements Sink {
   tick(): void {
     const now = this.#parts.clock.now();
     this.#budget.age(now);
-    let held = 0;
+    const held = { suspect: 0, share: 0 };
     for (const lane of this.#blocked) {
-      if (this.#gateOf(lane, now) === 'suspect' && !lane.isHanging) held += lane.waiting;
+      const gate = this.#gateOf(lane, now);
+      if (gate === 'share' || (gate === 'suspect' && !lane.isHanging)) held[gate] += lane.waiting;
       if (lane.waiting > 0) this.#scheduler.offer(lane);
     }
     this.#blocked.clear();
     this.#pump(now);
-    const lack = this.#pressure.judge(this.#budget, this.#waiting, held, now);
+    const { unsettled } = this.#parts.source.window();
+    const lack = this.#pressure.judge(this.#budget, { waiting: this.#waiting, held, unsettled }, now);
     if (lack !== undefined) this.#parts.log.warn({ concurrency: this.#budget.limit, waiting: this.#waiting }, lack);
   }
 
@@ -230,6 +233,7 @@ export class Dispatcher implements Sink {
     this.#settlements.ladder.sweep(now);
     for (const lane of this.#lanes.values()) {
       if (lane.waiting > 0) this.#expire(lane, now);
+      if (lane.waiting > 0) this.#sendAway(lane, now);
       const keptMs = lane.quarantined ? QUARANTINE_KEPT_MS : LANE_KEPT_MS;
       if (!lane.isIdle || now - Math.max(lane.usedAt, lane.quarantinedUntil, lane.opensAt(now)) < keptMs) continue;
       this.#lanes.delete(lane.merchantId);
@@ -364,6 +368,19 @@ export class Dispatcher implements Sink {
     }
   }
 
+  /** What has come to stand still keeps no more of the window than it would have got if it had stood still before. */
+  #sendAway(lane: Lane<Entry>, now: number): void {
+    const gate = this.#gateOf(lane, now);
+    const excess = this.#deferral.excess(lane, gate, this.#parts.source.window());
+    if (excess === 0) return;
+    let kept = lane.waiting - excess;
+    const gone = lane.keepOnly(() => kept-- > 0);
+    this.#waiting -= gone.length;
+    for (const entry of gone) {
+      this.#settlements.settle(entry, deferred(lane, gate, entry.delivery.hop, this.#parts.random(), now), now);
+    }
+  }
+
   #leaveFlight(entry: Entry, ending: Ending, now: number): void {
     const { lane } = entry;
     lane.ended(entry.era, entry.startedAt, ending, now);
@@ -392,4 +409,10 @@ export class Dispatcher implements Sink {
 function expiredOutcome({ possiblySent, delivery }: Entry): Outcome {
   const before = possiblySent || delivery.attempt > 1 ? '; an earlier attempt may have arrived' : '';
   return { kind: 'expired', reason: `its deadline passed before it could be sent${before}` };
+}
+
+/** A call that its order's deadline cut short says nothing of a merchant that would have had more time. */
+function tellsNothing({ delivery, lane, startedAt }: Entry, outcome: ThreadOutcome, now: number): boolean {
+  const isUnanswered = (outcome.kind === 'ambiguous' || outcome.kind === 'not-sent') && !('status' in outcome);
+  return isUnanswered && now >= delivery.deadlineAt && now - startedAt < lane.merchant.timeoutMs;
 }

@@ -4,25 +4,40 @@ import type { Budget } from './budget.ts';
 const LASTS_MS = 5_000;
 const SAID_AGAIN_MS = 60_000;
 
+/** What waits, in orders. */
+export interface Load {
+  readonly waiting: number;
+  readonly held: {
+    /** Too many calls of other merchants hang, and nothing is known of theirs. */
+    readonly suspect: number;
+    /** Their merchants have their share of the budget in flight. */
+    readonly share: number;
+  };
+  /** All in hand. */
+  readonly unsettled: number;
+}
+
 /**
  * Says in words when the process's budget is too small for its load: where it is, no rule helps but a larger one.
  */
 export class Pressure {
+  readonly #prefetch: number;
   #since: number | undefined;
   #saidAt = Number.NEGATIVE_INFINITY;
   #words: string | undefined;
+
+  constructor(prefetch: number) {
+    this.#prefetch = prefetch;
+  }
 
   /** What is wrong now, for whoever looks. */
   get words(): string | undefined {
     return this.#words;
   }
 
-  /**
-   * To be called a few times a second. `waiting` counts the orders that wait, `held` those of them that are held because too
-   * many calls of other merchants hang, and of theirs nothing is known. Returns what is to be logged, if something is.
-   */
-  judge(budget: Budget, waiting: number, held: number, now: number): string | undefined {
-    const words = wordsOf(budget, waiting, held);
+  /** To be called a few times a second. Returns what is to be logged, if something is. */
+  judge(budget: Budget, load: Load, now: number): string | undefined {
+    const words = this.#wordsOf(budget, load);
     if (words === undefined) {
       this.#since = undefined;
       this.#words = undefined;
@@ -35,15 +50,21 @@ export class Pressure {
     this.#saidAt = now;
     return words;
   }
-}
 
-function wordsOf(budget: Budget, waiting: number, held: number): string | undefined {
-  const { limit, overAge } = budget;
-  if (budget.isFull && waiting > 0) {
-    return `all ${limit} calls of --concurrency are in flight, ${overAge} of them for longer than their merchants' normal, and orders wait: a larger --concurrency would let them go`;
+  #wordsOf({ limit, used, overAge, isFull, hasRoom }: Budget, { waiting, held, unsettled }: Load): string | undefined {
+    const hung = `${overAge} of them for longer than their merchants' normal`;
+    if (isFull && waiting > 0) {
+      return `all ${limit} calls of --concurrency are in flight, ${hung}, and orders wait: a larger --concurrency would let them go`;
+    }
+    if (held.suspect > 0) {
+      return `${used} of the ${limit} calls of --concurrency are in flight, ${hung}, and ${held.suspect} orders of merchants that nothing is known of wait: a larger --concurrency would leave them room`;
+    }
+    if (held.share > 0) {
+      return `${held.share} orders wait because their merchants have their share of the ${limit} calls of --concurrency: a larger one would let them go`;
+    }
+    if (hasRoom && unsettled >= this.#prefetch) {
+      return `all ${this.#prefetch} orders of --prefetch are in hand and cannot start, ${used} of ${limit} calls are in flight: a larger --prefetch would let others come`;
+    }
+    return undefined;
   }
-  if (held > 0) {
-    return `${overAge} of the ${limit} calls of --concurrency are in flight for longer than their merchants' normal, and merchants that nothing is known of yet start no more: a larger --concurrency would leave them room`;
-  }
-  return undefined;
 }

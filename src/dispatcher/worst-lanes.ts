@@ -21,7 +21,8 @@ export function worstLanes(
     const oldestMs = oldest.get(lane) ?? 0;
     const backlog = lane.waiting + lane.out;
     const servedInMs = backlog === 0 ? 0 : Math.max(lane.opensAt(now) - now, (backlog * 1000) / lane.servesPerSecond);
-    rows.push({ lane, oldestMs, badness: Math.max(oldestMs, lane.latencyMs, servedInMs) });
+    const waitedMs = now - (lane.head?.arrivedAt ?? now);
+    rows.push({ lane, oldestMs, badness: Math.max(oldestMs, waitedMs, lane.latencyMs, servedInMs) });
   }
   return rows
     .sort((a, b) => b.badness - a.badness)

@@ -25,6 +25,8 @@ export class AdaptiveLimit {
   /** How long the limit has been in use since, in seconds. */
   #usedS = 0;
   #usedAt = 0;
+  /** It doubles with each round, up to the plateau if there is one. */
+  #isSlowStart = true;
 
   /** @param max the ceiling, a whole number from 1 */
   constructor(max: number) {
@@ -50,13 +52,25 @@ export class AdaptiveLimit {
     this.#limit = Math.min(fresh, max);
   }
 
-  /** A call was answered; `inFlight` counts it. */
-  answered(inFlight: number, now: number): void {
+  /**
+   * A call was answered; `inFlight` counts it. When `strained`, calls queue at the merchant, and more of them would not be served sooner.
+   */
+  answered(inFlight: number, strained: boolean, now: number): void {
+    if (strained) return;
     const stepS = Math.min(LONGEST_STEP_S, (now - this.#usedAt) / 1000);
     this.#usedAt = now;
     if (inFlight * 2 < this.#limit) return;
+    if (this.#isSlowStart) {
+      this.#limit = Math.min(this.#max, this.#limit + 1);
+      if (this.#plateau === undefined || this.#limit < this.#plateau) return;
+      this.#isSlowStart = false;
+      this.#usedS = backAfterS(this.#plateau);
+      return;
+    }
     this.#usedS += stepS;
-    this.#limit = Math.min(this.#max, Math.max(this.#limit, this.#grown()));
+    const plateau = this.#plateau as number;
+    const grown = plateau + STEEPNESS * (this.#usedS - backAfterS(plateau)) ** 3;
+    this.#limit = Math.min(this.#max, Math.max(this.#limit, grown));
   }
 
   /**
@@ -67,9 +81,19 @@ export class AdaptiveLimit {
     return this.#cut(startedAt, now, LEAST);
   }
 
-  /** A call was not answered in time, which may be an overload, but never says that one at a time is too many. */
+  /** A call was not answered in time: it may be an overload, but never says that one at a time is too many. */
   unanswered(startedAt: number, now: number): void {
     this.#cut(startedAt, now, 1);
+  }
+
+  /**
+   * The merchant stood still, and nothing is known of what it takes now: as after a time-out in TCP (RFC 5681, 3.1), one call at
+   * a time and twice as many with each round, up to where the last cut would have led.
+   */
+  restart(): void {
+    this.#plateau = Math.max(1, this.#limit * CUT);
+    this.#limit = Math.min(this.#limit, 1);
+    this.#isSlowStart = true;
   }
 
   #cut(startedAt: number, now: number, least: number): boolean {
@@ -79,15 +103,15 @@ export class AdaptiveLimit {
     const falls = this.#plateau !== undefined && before < this.#plateau;
     this.#plateau = falls ? (before * (1 + CUT)) / 2 : before;
     this.#limit = Math.min(before, Math.max(least, before * CUT));
+    this.#isSlowStart = false;
     this.#usedS = 0;
     this.#usedAt = now;
     this.#cutAt = now;
     return true;
   }
+}
 
-  #grown(): number {
-    if (this.#plateau === undefined) return this.#limit + 1;
-    const backAfterS = Math.cbrt((this.#plateau * (1 - CUT)) / STEEPNESS);
-    return this.#plateau + STEEPNESS * (this.#usedS - backAfterS) ** 3;
-  }
+/** How long after a cut the limit is back where it was, in seconds. */
+function backAfterS(plateau: number): number {
+  return Math.cbrt((plateau * (1 - CUT)) / STEEPNESS);
 }

@@ -19,6 +19,8 @@ export const NEITHER: Ending = { told: 'neither', overloaded: false, retryAfterM
 export function endingOf(outcome: Outcome): Ending {
   const { kind } = outcome;
   if (kind === 'throttled') return { told: 'answered', overloaded: true, retryAfterMs: outcome.retryAfterMs };
+  if (kind === 'ambiguous' && outcome.status !== undefined && outcome.retryAfterMs !== undefined)
+    return { ...ANSWERED, retryAfterMs: outcome.retryAfterMs };
   if (kind === 'delivered' || kind === 'rejected' || ('status' in outcome && outcome.status !== undefined))
     return ANSWERED;
   return kind === 'not-sent' || kind === 'ambiguous' ? FAILED : NEITHER;

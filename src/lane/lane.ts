@@ -1,5 +1,6 @@
 import type { Merchant } from '../order.ts';
 import { AdaptiveLimit } from './adaptive-limit.ts';
+import { AnswerPace } from './answer-pace.ts';
 import { CircuitBreaker } from './circuit-breaker.ts';
 import type { Ending } from './ending.ts';
 import { RateLimit } from './rate-limit.ts';
@@ -13,14 +14,17 @@ export interface Waiting {
 /** What keeps a lane from starting its next order, of those that are the lane's own. */
 export type LaneGate = 'pause' | 'breaker' | 'hold' | 'rate' | 'limit';
 
-/** How much of a new latency enters the average: about the last ten answers count. */
-const SMOOTHING = 0.1;
 /** Of many calls, so many may be over age without a sign: latencies have long tails. */
 const TAIL = 1 / 20;
 /** What a call is thought to take before one was answered. */
 const UNKNOWN_MS = 1_000;
 /** Lanes are looked at ten times a second: what was missed meanwhile is made up for. */
 const PACE_SLACK_MS = 100;
+const LONGEST_PAUSE_MS = 10_000;
+/** Half of the time-out is as long as calls are to queue. */
+const STRAINED = 2;
+/** How much of a new latency enters the average: about the last ten answers count. */
+const SMOOTHING = 0.1;
 const HOLD_MS = 1_000;
 const HOLD_MAX_MS = 60_000;
 
@@ -73,10 +77,11 @@ export class Lane<T extends Waiting> {
   quarantinedUntil = 0;
   #merchant: Merchant;
   #rate: RateLimit | undefined;
+  readonly #pace = new AnswerPace();
   /** Times in a row that the merchant had too many, what was in flight together counted once. */
   #overloads = 0;
-  /** A limit below 1: the next call may not start before. */
-  #pacedUntil = 0;
+  /** Where pauses between calls count from, when the limit is below 1. */
+  #pacedFrom = 0;
   #first: T | undefined;
   #last: T | undefined;
 
@@ -163,9 +168,18 @@ export class Lane<T extends Waiting> {
     return this.failing || this.overAge > this.inFlight * TAIL;
   }
 
-  /** It hangs, or it may: calls in flight, and nothing known of it. */
+  /**
+   * It hangs, or it may: calls in flight, and nothing known of it. One that has answered before is not a suspect for a single
+   * failure as long as it tries one call at a time: it would have no other way to prove itself.
+   */
   get isSuspect(): boolean {
-    return this.isHanging || (this.latencyMs === 0 && this.inFlight > 0);
+    if (this.latencyMs === 0) return this.inFlight > 0 || this.failing;
+    return this.isHanging && (this.inFlight > 0 || this.breaker.state !== 'closed');
+  }
+
+  /** The order that starts next. */
+  get head(): T | undefined {
+    return this.#first;
   }
 
   /** How many orders a second it serves when all is well; a guess of one a second a call before anything is known. */
@@ -176,23 +190,28 @@ export class Lane<T extends Waiting> {
 
   /** A call is handed to the shard; returns what `ended` must bring back. */
   started(now: number): number {
+    this.#pace.started(this.inFlight, now);
     this.inFlight++;
     this.#limitedRate(now)?.started();
-    const { mean } = this.limit;
-    if (mean < 1) this.#pacedUntil = Math.max(this.#pacedUntil, now - PACE_SLACK_MS) + this.#usualMs / mean;
+    this.#pacedFrom = Math.max(this.#pacedUntil, now - PACE_SLACK_MS);
     return this.breaker.started();
   }
 
   ended(era: number, startedAt: number, { told, overloaded, retryAfterMs }: Ending, now: number): void {
     if (told === 'failed') {
+      // Once may be chance: connections are lost, and not because of too many calls.
+      if (this.failing) this.limit.unanswered(startedAt, now);
       this.failing = true;
-      this.limit.unanswered(startedAt, now);
     } else if (told === 'answered') {
       this.failing = false;
-      if (overloaded) this.#overloaded(startedAt, retryAfterMs, now);
-      else this.#answered(now - startedAt, now);
+      if (overloaded) this.#overloaded(startedAt, now);
+      else this.#answered(startedAt, now);
+      this.#hold(overloaded, retryAfterMs, now);
     }
-    this.breaker.ended(era, told, now);
+    if (this.breaker.ended(era, told, now)) {
+      this.limit.restart();
+      this.#pace.restart();
+    }
     this.inFlight--;
   }
 
@@ -201,20 +220,34 @@ export class Lane<T extends Waiting> {
     return this.waiting === 0 && this.inFlight === 0 && this.out === 0;
   }
 
-  #answered(latencyMs: number, now: number): void {
+  #answered(startedAt: number, now: number): void {
+    const latencyMs = now - startedAt;
     this.latencyMs = this.latencyMs === 0 ? latencyMs : this.latencyMs + SMOOTHING * (latencyMs - this.latencyMs);
-    this.limit.answered(this.inFlight, now);
+    this.#pace.answered(this.latencyMs, now);
     this.#overloads = 0;
+    // By Little's law that is what a call would take with all in flight: calls that queue for long are not served sooner.
+    const fullMs = this.#pace.gapMs * this.limit.mean;
+    this.limit.answered(this.inFlight, fullMs * STRAINED > this.#merchant.timeoutMs, now);
+  }
+
+  #overloaded(startedAt: number, now: number): void {
+    if (this.limit.overloaded(startedAt, now)) this.#overloads++;
   }
 
   /**
    * Without a time from the merchant, one refusal among answers only cuts the limit; in a row they hold the lane, twice as long
    * each time.
    */
-  #overloaded(startedAt: number, retryAfterMs: number | undefined, now: number): void {
-    if (this.limit.overloaded(startedAt, now)) this.#overloads++;
-    const ms = retryAfterMs ?? (this.#overloads < 2 ? 0 : Math.min(HOLD_MAX_MS, HOLD_MS * 2 ** (this.#overloads - 2)));
-    this.holdUntil = Math.max(this.holdUntil, now + ms);
+  #hold(overloaded: boolean, retryAfterMs: number | undefined, now: number): void {
+    const own = overloaded && this.#overloads > 1 ? HOLD_MS * 2 ** (this.#overloads - 2) : 0;
+    const ms = retryAfterMs ?? Math.min(HOLD_MAX_MS, own);
+    if (ms > 0) this.holdUntil = Math.max(this.holdUntil, now + ms);
+  }
+
+  /** A limit below 1: the next call may not start before. */
+  get #pacedUntil(): number {
+    const { mean } = this.limit;
+    return mean < 1 ? this.#pacedFrom + Math.min(LONGEST_PAUSE_MS, this.#usualMs / mean) : 0;
   }
 
   get #usualMs(): number {
@@ -223,9 +256,10 @@ export class Lane<T extends Waiting> {
 
   #limitedRate(now: number): RateLimit | undefined {
     const { ratePerSecond } = this.#merchant;
-    if (ratePerSecond !== this.#rate?.perSecond) {
-      this.#rate = ratePerSecond === undefined ? undefined : new RateLimit(ratePerSecond, now);
-    }
+    if (ratePerSecond === this.#rate?.perSecond) return this.#rate;
+    if (ratePerSecond === undefined) this.#rate = undefined;
+    else if (this.#rate === undefined) this.#rate = new RateLimit(ratePerSecond, now);
+    else this.#rate.change(ratePerSecond, now);
     return this.#rate;
   }
 }

@@ -6,16 +6,25 @@ const ROUNDING = 1e-9;
  * saved up, and never less than one.
  */
 export class RateLimit {
-  readonly perSecond: number;
-  readonly #size: number;
+  #perSecond: number;
   #tokens: number;
   #at: number;
 
   constructor(perSecond: number, now: number) {
-    this.perSecond = perSecond;
-    this.#size = Math.max(1, perSecond);
+    this.#perSecond = perSecond;
     this.#tokens = this.#size;
     this.#at = now;
+  }
+
+  get perSecond(): number {
+    return this.#perSecond;
+  }
+
+  /** Another rate from now on; what is saved up stays, as far as it has room. */
+  change(perSecond: number, now: number): void {
+    this.#refill(now);
+    this.#perSecond = perSecond;
+    this.#tokens = Math.min(this.#tokens, this.#size);
   }
 
   allows(now: number): boolean {
@@ -28,14 +37,17 @@ export class RateLimit {
     this.#tokens--;
   }
 
-  /** When there is a token again. */
+  /** When there is a token again; 0 when there is one. */
   opensAt(now: number): number {
-    this.#refill(now);
-    return now + Math.max(0, ((1 - this.#tokens) * 1000) / this.perSecond);
+    return this.allows(now) ? 0 : now + ((1 - this.#tokens) * 1000) / this.#perSecond;
+  }
+
+  get #size(): number {
+    return Math.max(1, this.#perSecond);
   }
 
   #refill(now: number): void {
-    this.#tokens = Math.min(this.#size, this.#tokens + ((now - this.#at) * this.perSecond) / 1000);
+    this.#tokens = Math.min(this.#size, this.#tokens + ((now - this.#at) * this.#perSecond) / 1000);
     this.#at = now;
   }
 }

@@ -22,6 +22,14 @@ function known(rig: Rig, merchant: string): void {
   rig.end(`${merchant}0`);
 }
 
+/** One after the other. */
+function refuse(rig: Rig, ...orders: readonly string[]): void {
+  for (const order of orders) {
+    rig.clock.pass(100);
+    rig.end(order, REFUSED);
+  }
+}
+
 test('merchants that hang take a quarter of the budget and no more, and others go on', () => {
   const rig = new Rig({ concurrency: 100 }, { id: 'h', concurrency: 20 }, { id: 'i', concurrency: 20 }, { id: 'ok' });
   known(rig, 'ok');
@@ -107,7 +115,7 @@ test('merchants that contend for a budget share it by their weights', () => {
 test('a merchant that refuses is left alone, probed once, and served again when it answers', () => {
   const rig = new Rig({}, { id: 'a' });
   rig.receiveAll('a1 a2');
-  rig.end('a1 a2', REFUSED);
+  refuse(rig, 'a1', 'a2');
   rig.handed();
   rig.receiveAll('a3 a4 a5');
   assert.equal(rig.handed(), '');
@@ -184,7 +192,7 @@ test('a merchant that must not get duplicates holds few: all of them may have be
 test('orders of a merchant that does not answer are sent away for longer with each hop, and not past their deadline', () => {
   const rig = new Rig({ prefetch: 10 }, { id: 'a' });
   rig.receiveAll('a1 a2');
-  rig.end('a1 a2', REFUSED);
+  refuse(rig, 'a1', 'a2');
   rig.source.confirm(rig.dispatcher);
   rig.random = 0;
   const delays: number[] = [];
@@ -203,7 +211,7 @@ test('orders of a merchant that does not answer are sent away for longer with ea
 test('orders that wait for a merchant that stands still expire at their deadlines, not when their turn comes', () => {
   const rig = new Rig({}, { id: 'a' });
   rig.receiveAll('a1 a2');
-  rig.end('a1 a2', REFUSED);
+  refuse(rig, 'a1', 'a2');
   rig.receive({ identity: 'a3', merchantId: 'a', deadlineAt: START + 1000 });
   rig.dispatcher.tick();
   rig.clock.pass(1000);
@@ -249,4 +257,102 @@ test('that the budget is too small is logged in words and shown', () => {
   rig.end('a1', DELIVERED);
   rig.dispatcher.tick();
   assert.equal(rig.dispatcher.snapshot().pressure, undefined);
+});
+
+test('a merchant that asks for two minutes gets no call for two minutes, and others theirs', () => {
+  const rig = new Rig({}, { id: 'a' }, { id: 'b' });
+  rig.receiveAll('a1');
+  rig.handed();
+  rig.end('a1', { kind: 'throttled', reason: '429', retryAfterMs: 120_000 });
+  const after: string[] = [];
+  for (let at = 100; at <= 120_000; at += 100) {
+    rig.clock.pass(100);
+    if (at % 1000 === 0) rig.receiveAll(`b${at} a${at}`);
+    rig.dispatcher.tick();
+    after.push(...rig.handed().split(' ').filter(Boolean));
+    for (const name of after.filter((each) => each.startsWith('b') && rig.isInFlight(each))) rig.end(name);
+    if (at === 119_900) assert.deepEqual([after.length, after.some((name) => name.startsWith('a'))], [119, false]);
+  }
+  assert.ok(after.some((name) => name.startsWith('a')));
+});
+
+for (const [why, fields] of [
+  ['paused', { paused: true }],
+  ['allowed one a second', { ratePerSecond: 1 }],
+] as const) {
+  test(`merchants that are ${why} leave the others room in the window`, () => {
+    const still = Array.from({ length: 300 }, (_, n) => ({ id: `still-${n}-`, ...fields }));
+    const rig = new Rig({ prefetch: 100, concurrency: 1000 }, { id: 'ok' }, ...still);
+    for (const { id } of still) {
+      rig.receiveAll(`${id}1 ${id}2`);
+      rig.source.confirm(rig.dispatcher);
+    }
+    assert.ok(rig.dispatcher.snapshot().waiting <= 90);
+    rig.handed();
+    rig.receiveAll('ok1');
+    assert.equal(rig.handed(), 'ok1');
+  });
+}
+
+test('a merchant that comes to stand still with much of the window gives it up', () => {
+  const rig = new Rig({ prefetch: 1000 }, { id: 'a', concurrency: 10 });
+  known(rig, 'a');
+  rig.receiveAll(names('a', 700));
+  assert.equal(rig.dispatcher.snapshot().waiting, 690);
+  rig.clock.pass(5_000);
+  rig.dispatcher.tick();
+  for (let i = 0; i < 10; i++) {
+    rig.dispatcher.sweep();
+    rig.source.confirm(rig.dispatcher);
+    rig.clock.pass(5_000);
+  }
+  const { waiting, deferred, unsettled } = rig.dispatcher.snapshot();
+  assert.ok(waiting < 110, `${waiting} wait`);
+  assert.equal(waiting + deferred, 690);
+  assert.equal(unsettled, waiting + 10);
+  assert.equal(rig.entry('a10').delivery.identity, 'a10');
+});
+
+test('a call that its order’s deadline cut short says nothing of the merchant', () => {
+  const rig = new Rig({}, { id: 'a' });
+  known(rig, 'a');
+  for (const name of ['a1', 'a2', 'a3']) {
+    rig.receive({ identity: name, merchantId: 'a', deadlineAt: rig.clock.now() + 20 });
+    rig.clock.pass(200);
+    rig.end(name, TIMED_OUT);
+  }
+  rig.handed();
+  rig.receiveAll('a4');
+  assert.equal(rig.handed(), 'a4', 'its breaker is closed');
+});
+
+test('a merchant with a rate is let go as any other when it has nothing to do', () => {
+  const rig = new Rig({}, { id: 'a', ratePerSecond: 5 });
+  known(rig, 'a');
+  rig.clock.pass(60_000);
+  rig.dispatcher.sweep();
+  assert.equal(rig.dispatcher.snapshot().merchants, 0);
+});
+
+test('a merchant that asked to be left alone is not forgotten before that is over', () => {
+  const rig = new Rig({}, { id: 'a' });
+  rig.receive({ identity: 'a1', merchantId: 'a', attempt: 6 });
+  rig.end('a1', { kind: 'throttled', reason: '429', retryAfterMs: 300_000 });
+  rig.source.confirm(rig.dispatcher);
+  rig.clock.pass(360_000 - 1);
+  for (let i = 0; i < 2; i++) rig.dispatcher.sweep();
+  assert.equal(rig.dispatcher.snapshot().merchants, 1);
+  rig.clock.pass(1);
+  rig.dispatcher.sweep();
+  assert.equal(rig.dispatcher.snapshot().merchants, 0);
+});
+
+test('a merchant that has been let wait for long is among the worst, whatever the others', () => {
+  const slow = Array.from({ length: 20 }, (_, n) => ({ id: `slow-${n}-` }));
+  const rig = new Rig({}, { id: 'p', paused: true }, ...slow);
+  rig.receiveAll('p1');
+  rig.clock.pass(60_000);
+  for (const { id } of slow) rig.receiveAll(`${id}1`);
+  rig.clock.pass(5_000);
+  assert.equal(gateOf(rig, 'p'), 'pause');
 });

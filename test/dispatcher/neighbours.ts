@@ -177,6 +177,10 @@ export class Rig {
     throw new Error(`${identity} is not in flight`);
   }
 
+  isInFlight(identity: string): boolean {
+    return [...this.shards.inFlight].some(({ delivery: { identity: each } }) => each === identity);
+  }
+
   /** The attempts at these orders come back, as one message of a thread. */
   end(names: string, outcome: ThreadOutcome = DELIVERED): void {
     for (const name of names.split(' ')) {

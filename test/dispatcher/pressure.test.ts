@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Budget, type Call } from '../../src/dispatcher/budget.ts';
-import { Pressure } from '../../src/dispatcher/pressure.ts';
+import { type Load, Pressure } from '../../src/dispatcher/pressure.ts';
 
 function full(limit: number): Budget {
   const budget = new Budget(limit);
@@ -13,29 +13,40 @@ function full(limit: number): Budget {
   return budget;
 }
 
+/** Orders that wait, and why. */
+function load(waiting: number, why: 'suspect' | 'share' | 'other' = 'other', unsettled = 0): Load {
+  return { waiting, unsettled, held: { suspect: 0, share: 0, [why]: waiting } };
+}
+
 test('a budget that stays full while orders wait is said to be too small, after 5 s and once a minute', () => {
-  const pressure = new Pressure();
+  const pressure = new Pressure(100);
   const budget = full(8);
-  assert.equal(pressure.judge(budget, 3, 0, 0), undefined);
-  assert.equal(pressure.judge(budget, 3, 0, 4999), undefined);
-  assert.match(pressure.judge(budget, 3, 0, 5000) ?? '', /all 8 calls of --concurrency are in flight/);
-  assert.equal(pressure.judge(budget, 3, 0, 6000), undefined);
+  assert.equal(pressure.judge(budget, load(3), 0), undefined);
+  assert.equal(pressure.judge(budget, load(3), 4999), undefined);
+  assert.match(pressure.judge(budget, load(3), 5000) ?? '', /all 8 calls of --concurrency are in flight/);
+  assert.equal(pressure.judge(budget, load(3), 6000), undefined);
   assert.match(pressure.words ?? '', /larger --concurrency/);
-  assert.notEqual(pressure.judge(budget, 3, 0, 65_000), undefined);
+  assert.notEqual(pressure.judge(budget, load(3), 65_000), undefined);
 });
 
 test('a burst that is soon over is no lack', () => {
-  const pressure = new Pressure();
+  const pressure = new Pressure(100);
   const budget = full(8);
-  pressure.judge(budget, 3, 0, 0);
-  assert.equal(pressure.judge(budget, 0, 0, 3000), undefined);
-  assert.equal(pressure.judge(budget, 3, 0, 6000), undefined);
+  pressure.judge(budget, load(3), 0);
+  assert.equal(pressure.judge(budget, load(0), 3000), undefined);
+  assert.equal(pressure.judge(budget, load(3), 6000), undefined);
   assert.equal(pressure.words, undefined);
 });
 
-test('merchants that are held because others hang are said too', () => {
-  const pressure = new Pressure();
-  const budget = new Budget(8);
-  pressure.judge(budget, 5, 5, 0);
-  assert.match(pressure.judge(budget, 5, 5, 5000) ?? '', /merchants that nothing is known of yet start no more/);
+test('what else keeps orders waiting that a larger number would let go is said too', () => {
+  const cases: readonly (readonly [Load, RegExp])[] = [
+    [load(5, 'suspect'), /5 orders of merchants that nothing is known of wait: a larger --concurrency/],
+    [load(5, 'share'), /5 orders wait because their merchants have their share of the 8 calls of --concurrency/],
+    [load(5, 'other', 100), /all 100 orders of --prefetch are in hand and cannot start, 0 of 8 calls are in flight/],
+  ];
+  for (const [each, words] of cases) {
+    const pressure = new Pressure(100);
+    pressure.judge(new Budget(8), each, 0);
+    assert.match(pressure.judge(new Budget(8), each, 5000) ?? '', words);
+  }
 });

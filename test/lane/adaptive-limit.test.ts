@@ -5,12 +5,12 @@ import { AdaptiveLimit } from '../../src/lane/adaptive-limit.ts';
 
 /** One full round: as many answers as the limit lets be in flight. */
 function round(limit: AdaptiveLimit, inFlight = limit.value, now = 0): void {
-  for (let i = limit.value; i > 0; i--) limit.answered(inFlight, now);
+  for (let i = limit.value; i > 0; i--) limit.answered(inFlight, false, now);
 }
 
 /** A second of answers, ten of them, of a limit in full use. */
 function second(limit: AdaptiveLimit, from: number): void {
-  for (let at = from + 100; at <= from + 1000; at += 100) limit.answered(limit.value, at);
+  for (let at = from + 100; at <= from + 1000; at += 100) limit.answered(limit.value, false, at);
 }
 
 test('it begins at 50, or at its ceiling when that is lower', () => {
@@ -61,12 +61,29 @@ test('after an overload it is soon back where that was, stays there for a while,
   assert.equal(values.at(-1), 50);
 });
 
+test('after a standstill it begins at one and doubles with each round, up to where a cut would have led', () => {
+  const limit = new AdaptiveLimit(50);
+  limit.restart();
+  const values = [limit.value];
+  for (let i = 0; i < 6; i++) {
+    round(limit, 50, i * 10);
+    values.push(limit.value);
+  }
+  assert.deepEqual(values, [1, 2, 4, 8, 16, 32, 35]);
+});
+
+test('while calls queue at the merchant, it does not grow', () => {
+  const limit = new AdaptiveLimit(80);
+  for (let at = 0; at < 100_000; at += 100) limit.answered(50, true, at);
+  assert.equal(limit.value, 50);
+});
+
 test('time in which it was not used does not raise it', () => {
   const limit = new AdaptiveLimit(50);
   limit.overloaded(0, 0);
-  limit.answered(1, 600_000);
+  limit.answered(1, false, 600_000);
   assert.equal(limit.value, 35);
-  limit.answered(35, 1_200_000);
+  limit.answered(35, false, 1_200_000);
   assert.ok(limit.value < 50);
 });
 
@@ -99,7 +116,7 @@ test('whatever it is told, it is a whole number from 1 to its ceiling', () => {
       const limit = new AdaptiveLimit(max);
       for (const [at, each] of all.entries()) {
         if (each === 'overloaded') limit.overloaded(at, at);
-        else limit.answered(each, at);
+        else limit.answered(each, false, at);
         assert.ok(Number.isInteger(limit.value) && limit.value >= 1 && limit.value <= max);
       }
     }),

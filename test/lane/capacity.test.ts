@@ -105,20 +105,42 @@ test('a merchant that refuses more than 5 a second gets 5 a second, and later 50
   assert.ok(part <= 0.1, `${part} refused for each that it takes`);
 });
 
-test('a merchant that slows down, because it works on 5 of all that it is given at once, gets as many as it can serve', () => {
-  // Its calls of one second queue for one of its places.
+/** A merchant that works on so many calls at once, each for so long, and on those that were given up too. */
+function queueing(serviceMs: (now: number) => number): Says {
   const places: number[] = [];
-  const { taken } = serve((now) => {
+  return (now) => {
     const count = capacity(now);
     while (places.length < count) places.push(now);
     places.sort((a, b) => a - b);
-    if (places.length > count) places.splice(count);
+    places.splice(count);
     const begins = Math.max(now, places[0] as number);
-    places[0] = begins + 1000;
-    return [ANSWERED, begins + 1000 - now];
-  }, END_S);
+    places[0] = begins + serviceMs(now);
+    return [ANSWERED, begins + serviceMs(now) - now];
+  };
+}
+
+test('a merchant that slows down, because it works on 5 of all that it is given at once, gets as many as it can serve', () => {
+  const { taken } = serve(
+    queueing(() => 1000),
+    END_S,
+  );
   const [before, low, after] = phases(taken);
   assert.ok(before >= 45, `${before} a second before`);
   assert.ok(low >= 4.5 && low <= 5.5, `${low} a second while it serves 5`);
   assert.ok(after >= 45, `${after} a second after`);
 });
+
+for (const slowMs of [2000, 3000]) {
+  test(`when 50 calls of ${slowMs} ms would time out in its queue, it gets as many as it can serve once it has worked off what was given up`, () => {
+    const isLow = (now: number): boolean => capacity(now) === 5;
+    const { taken } = serve(
+      queueing((now) => (isLow(now) ? slowMs : 1000)),
+      END_S,
+    );
+    const most = 5000 / slowMs;
+    const low = mean(taken, RECOVER_S - 15, RECOVER_S);
+    assert.ok(low >= 0.9 * most && low <= 1.1 * most, `${low} a second while it serves ${most}`);
+    const after = mean(taken, RECOVER_S + 30, END_S);
+    assert.ok(after >= 45, `${after} a second after`);
+  });
+}

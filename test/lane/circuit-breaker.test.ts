@@ -3,10 +3,12 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { CircuitBreaker, type Told } from '../../src/lane/circuit-breaker.ts';
 
-/** A breaker on which one call after the other is made, at one time. */
+/** A breaker on which one call after the other is made, a second apart, the last of them at this time. */
 function after(calls: readonly Told[], now = 0): CircuitBreaker {
   const breaker = new CircuitBreaker();
-  for (const told of calls) breaker.ended(breaker.started(), told, now);
+  for (const [nth, told] of calls.entries()) {
+    breaker.ended(breaker.started(), told, now - (calls.length - 1 - nth) * 1000);
+  }
   return breaker;
 }
 
@@ -15,6 +17,15 @@ test('two failures in a row open it, for 5 s', () => {
   const breaker = after(['failed', 'failed'], 1000);
   assert.deepEqual([breaker.allows(1000), breaker.allows(5999), breaker.allows(6000)], [false, false, true]);
   assert.equal(breaker.opensAt, 6000);
+});
+
+test('what fails at the same time fails of one event, and counts once', () => {
+  const breaker = new CircuitBreaker();
+  const eras = Array.from({ length: 10 }, () => breaker.started());
+  for (const [nth, era] of eras.entries()) breaker.ended(era, 'failed', 1000 + nth);
+  assert.equal(breaker.state, 'closed');
+  breaker.ended(breaker.started(), 'failed', 1100);
+  assert.equal(breaker.state, 'open');
 });
 
 test('an answer between two failures keeps it closed, and what says nothing does not', () => {
@@ -42,22 +53,25 @@ test('a probe that fails opens it for twice as long, up to a minute, and an answ
   }
   assert.deepEqual(lengths, [5000, 10_000, 20_000, 40_000, 60_000, 60_000]);
   breaker.ended(breaker.started(), 'answered', breaker.opensAt);
-  for (let i = 0; i < 2; i++) breaker.ended(breaker.started(), 'failed', 1_000_000);
+  for (const at of [999_000, 1_000_000]) breaker.ended(breaker.started(), 'failed', at);
   assert.equal(breaker.opensAt, 1_005_000);
 });
 
-test('a probe that says nothing lets another go in its place', () => {
+test('a probe that says nothing lets another go in its place, a second later', () => {
   const breaker = after(['failed', 'failed']);
-  const probe = breaker.started();
-  breaker.ended(probe, 'neither', 5000);
-  assert.deepEqual([breaker.state, breaker.allows(5000)], ['half-open', true]);
+  for (const at of [5000, 6000, 7000]) {
+    breaker.ended(breaker.started(), 'neither', at);
+    assert.deepEqual([breaker.allows(at), breaker.allows(at + 999), breaker.allows(at + 1000)], [false, false, true]);
+  }
+  breaker.ended(breaker.started(), 'failed', 8000);
+  assert.equal(breaker.opensAt, 18_000, 'twice as long as the first time');
 });
 
 test('calls that were started before it opened say nothing about the merchant now', () => {
   const breaker = new CircuitBreaker();
   const old = [breaker.started(), breaker.started(), breaker.started(), breaker.started()];
   breaker.ended(old[0] as number, 'failed', 0);
-  breaker.ended(old[1] as number, 'failed', 0);
+  breaker.ended(old[1] as number, 'failed', 200);
   const probe = breaker.started();
   breaker.ended(old[2] as number, 'answered', 5000);
   assert.equal(breaker.state, 'half-open', 'a late answer is no probe');

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import type { Ending } from '../../src/lane/ending.ts';
+import { type Ending, NEITHER } from '../../src/lane/ending.ts';
 import { Lane, type Waiting } from '../../src/lane/lane.ts';
 import { merchant } from '../helpers/deliveries.ts';
 
@@ -115,8 +115,8 @@ test('each of its gates holds it, and says so', () => {
   assert.equal(paused.gate(0), 'pause');
 
   const broken = lane();
-  for (let i = 0; i < 2; i++) call(broken, 0, 100, FAILED);
-  assert.deepEqual([broken.gate(100), broken.opensAt(100)], ['breaker', 5100]);
+  for (const at of [100, 1100]) call(broken, 0, at, FAILED);
+  assert.deepEqual([broken.gate(1100), broken.opensAt(1100)], ['breaker', 6100]);
 
   const rated = lane();
   rated.merchant = merchant({ ratePerSecond: 2 });
@@ -159,10 +159,79 @@ test('a merchant that takes less than one call at a time gets them with pauses b
   const { mean } = lane1.limit;
   assert.ok(mean < 1);
   assert.equal(lane1.servesPerSecond, mean * 10);
-  call(lane1, 60_000, 60_100);
-  const opensAt = lane1.opensAt(60_100);
-  assert.ok(opensAt > 60_100 && opensAt <= 60_000 + 100 / mean);
+  lane1.ended(lane1.started(60_000), 60_000, NEITHER, 60_010);
+  const opensAt = lane1.opensAt(60_010);
+  assert.ok(opensAt > 60_010 && opensAt <= 60_000 + 100 / mean);
   assert.deepEqual([lane1.gate(opensAt - 1), lane1.gate(opensAt)], ['limit', undefined]);
+});
+
+test('a pause is no longer than ten seconds, and shorter as soon as an answer says so', () => {
+  const lane1 = lane(1);
+  call(lane1, 0, 2000);
+  for (let at = 100_000; at < 3_000_000; at += 100_000) call(lane1, at, at, OVERLOADED);
+  const era = lane1.started(4_000_000);
+  assert.ok(lane1.opensAt(4_000_000) <= 4_010_000);
+  lane1.ended(era, 4_000_000, ANSWERED, 4_002_000);
+  for (let at = 4_010_000; at < 4_060_000; at += 5_000) call(lane1, at, at + 2_000);
+  assert.equal(lane1.limit.mean, 1);
+  assert.equal(lane1.gate(4_060_000), undefined);
+});
+
+test('one failure says nothing of how many calls it takes, two in a row do', () => {
+  const lane1 = lane();
+  for (let at = 0; at < 10_000; at += 1000) {
+    call(lane1, at, at + 80);
+    call(lane1, at + 200, at + 210, FAILED);
+  }
+  call(lane1, 15_000, 15_080);
+  assert.equal(lane1.limit.value, 50);
+  const eras = Array.from({ length: 3 }, () => lane1.started(20_000));
+  for (const era of eras) lane1.ended(era, 20_000, FAILED, 35_000);
+  assert.equal(
+    lane1.limit.value,
+    35,
+    'what was in flight together is cut once, and for one event the breaker stays closed',
+  );
+});
+
+test('a merchant that has stood still begins anew with one call at a time, and soon has many', () => {
+  const lane1 = lane();
+  call(lane1, 0, 80);
+  for (const at of [1000, 2000]) call(lane1, at, at, FAILED);
+  assert.deepEqual([lane1.breaker.state, lane1.limit.value], ['open', 1]);
+  call(lane1, 7000, 7080);
+  const values = [lane1.limit.value];
+  for (let at = 7100; values.length < 5; at += 100) {
+    const round = Array.from({ length: lane1.limit.value }, () => lane1.started(at));
+    for (const [nth, era] of round.entries()) lane1.ended(era, at, ANSWERED, at + 80 + nth / 100);
+    values.push(lane1.limit.value);
+  }
+  assert.deepEqual(
+    values,
+    values.toSorted((a, b) => a - b),
+  );
+  assert.ok((values.at(-1) as number) >= 10, values.join());
+});
+
+test('an answer with a time to be left alone holds it, whatever its status, and none shortens a hold', () => {
+  const lane1 = lane();
+  call(lane1, 0, 100, { ...ANSWERED, retryAfterMs: 30_000 });
+  call(lane1, 0, 200, { ...ANSWERED, retryAfterMs: 1_000 });
+  assert.deepEqual([lane1.gate(30_099), lane1.gate(30_100)], ['hold', undefined]);
+  assert.equal(lane1.limit.value, 50);
+});
+
+test('another rate does not fill what was used up', () => {
+  const lane1 = lane();
+  lane1.merchant = merchant({ ratePerSecond: 20 });
+  for (let i = 0; i < 20; i++) {
+    assert.equal(lane1.gate(0), undefined);
+    lane1.started(0);
+  }
+  lane1.merchant = merchant({ ratePerSecond: 19 });
+  assert.equal(lane1.gate(0), 'rate');
+  assert.equal(lane1.gate(60), undefined);
+  assert.equal(lane1.opensAt(60), 0);
 });
 
 test('a refusal is no answer to learn the latency from', () => {
@@ -184,6 +253,10 @@ test('it is a suspect while it may be hanging: a call over age, a failure unansw
   lane1.overAge = 0;
   call(lane1, 80, 15_080, FAILED);
   assert.equal(lane1.isSuspect, true);
+  lane1.inFlight--; // the one from before
+  assert.equal(lane1.isSuspect, false, 'it answered before, and may try one');
+  lane1.started(15_080);
+  assert.equal(lane1.isSuspect, true, 'one at a time');
   call(lane1, 16_000, 16_080);
   assert.equal(lane1.isSuspect, false);
 });
