@@ -35,6 +35,9 @@ const PLAIN = new Set(
 const FIGURES = new Set(['counts', 'outcomes', 'shards', 'slowest', 'memory']);
 /** Fields that pino writes itself: a second one would make the line ambiguous. */
 const RESERVED = new Set(['level', 'time', 'pid']);
+/** Others choose these, and how long they are. */
+const IDS = new Set(['merchant', 'order', 'identity']);
+const MAX_ID = 200;
 const REDACTED = '[redacted]';
 const NOT_JSON = ' is not valid JSON';
 /** Of a text no more is looked at or shown, in characters. */
@@ -95,7 +98,8 @@ function allowlist(level: string, extra: readonly string[]): (fields: object) =>
       if (name === 'err') allowed[name] = reduceError(value, withStack);
       else if (shownAsIs.has(name)) allowed[name] = FIGURES.has(name) ? cleanFigures(value) : value;
       else if (!PLAIN.has(name) || !isPlain(value)) allowed[name] = REDACTED;
-      else allowed[name] = typeof value === 'string' ? clean(value) : value;
+      else if (typeof value !== 'string') allowed[name] = value;
+      else allowed[name] = clean(IDS.has(name) ? brief(value, MAX_ID) : value);
     }
     return allowed;
   };

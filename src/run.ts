@@ -149,11 +149,13 @@ class Run implements Running {
       },
     );
     this.#dispatcher = dispatcher;
+    this.#checkConfirm(confirms);
     await this.#source.start(dispatcher);
     this.#directory.watch(
       (change) => {
         this.#shards.allow(this.#directory.allowHosts);
         dispatcher.directoryChanged();
+        this.#checkConfirm(confirms);
         this.#log.logger.info(
           { file: options.merchants, counts: { ...change } },
           `the merchant directory has changed: ${changeText(change)}`,
@@ -324,6 +326,15 @@ class Run implements Running {
           });
       }
     });
+  }
+
+  #checkConfirm(confirms: boolean): void {
+    if (confirms || !this.#directory.wantsConfirm) return;
+    const { merchants: file, handler } = this.#options;
+    this.#log.logger.warn(
+      { file, ...(handler === undefined ? {} : { handler }) },
+      `merchants with "duplicates": "confirm", and ${handler === undefined ? 'no handler' : 'a handler without confirm()'}: their orders that may have been sent are parked`,
+    );
   }
 
   #every(intervalMs: number, work: () => void): void {

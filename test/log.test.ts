@@ -248,3 +248,11 @@ test('a reason among the figures is cleaned like any other text', () => {
   const failure = 'no https://[redacted]@pos.example/x?[redacted]';
   assert.deepEqual(slowest, [{ merchant: 'm', waiting: 2, failure }]);
 });
+
+test('an ID of any length is shown by its beginning', () => {
+  const lines: string[] = [];
+  const log = createLog({ level: 'info', format: 'json', fields: [], destination: (text) => lines.push(text) });
+  log.logger.info({ merchant: 'm', order: 'o'.repeat(5_000) }, 'dead-lettered');
+  const { merchant, order } = JSON.parse(lines.join('')) as { merchant: string; order: string };
+  assert.deepEqual([merchant, order], ['m', `${'o'.repeat(199)}…`]);
+});

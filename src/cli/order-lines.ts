@@ -51,7 +51,7 @@ export async function* readOrders(input: AsyncIterable<Buffer>, options: LineOpt
         : codec.decode({ content: body, properties: { messageId } });
     if (malformed !== undefined) {
       throw new OrderlaneError(
-        'FATAL',
+        'USAGE',
         `${options.name}, line ${number}: ${malformed}. Expected one order a line, as JSON, with its merchant ID at ` +
           `${options.merchantKey} (--merchant-key). Nothing from this line on is published; ${orders} orders before it are.`,
       );

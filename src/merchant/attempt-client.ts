@@ -46,6 +46,9 @@ export class AttemptClient {
   readonly #calls: Call[] = [];
   /** Calls that have not ended; streams are not among them. */
   readonly #open = new Set<Promise<unknown>>();
+  /** By idempotency key, the write that was made with it. */
+  readonly #writes = new Map<string, string>();
+  readonly #onSharedKey: () => void;
   /** One for each call made. */
   readonly #aborts: AbortController[] = [];
 
@@ -55,7 +58,9 @@ export class AttemptClient {
     merchant: Merchant,
     timeLeftMs: () => number,
     signal: () => AbortSignal,
+    onSharedKey: () => void = () => undefined,
   ) {
+    this.#onSharedKey = onSharedKey;
     this.#client = client;
     this.#order = order;
     this.#merchant = merchant;
@@ -121,6 +126,7 @@ export class AttemptClient {
     const abort = this.#newAbort();
     options.signal = options.signal === undefined ? abort.signal : AbortSignal.any([options.signal, abort.signal]);
     if (options.url instanceof URL) this.#fitTo(options, options.url);
+    this.#noteWrite(options);
     const secure = options.url instanceof URL && options.url.protocol === 'https:';
     // got would read the body of a stream's error status, however large, before it says so.
     const checked = options.isStream === true && options.throwHttpErrors;
@@ -153,6 +159,16 @@ export class AttemptClient {
     });
     return result;
   };
+
+  /** A merchant that honours keys takes a second, other write with a key that it knows for the first one again. */
+  #noteWrite({ method, url, headers }: Options): void {
+    const key = headers['idempotency-key'];
+    if (method === 'GET' || method === 'HEAD' || method === 'OPTIONS' || typeof key !== 'string') return;
+    const write = `${method} ${String(url)}`;
+    const earlier = this.#writes.get(key);
+    if (earlier === undefined) this.#writes.set(key, write);
+    else if (earlier !== write) this.#onSharedKey();
+  }
 
   /** Aborted with the attempt, and by itself. */
   #newAbort(): AbortController {

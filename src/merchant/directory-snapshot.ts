@@ -171,7 +171,10 @@ class EntryCheck {
     const max = this.#source.maxTimeoutMs ?? Number.POSITIVE_INFINITY;
     if (entry.timeoutMs !== undefined && entry.timeoutMs > max) {
       const received = formatDuration(entry.timeoutMs);
-      this.#problems.add([...path, 'timeout'], `expected at most ${formatDuration(max)}, received ${received}`);
+      this.#problems.add(
+        [...path, 'timeout'],
+        `expected at most ${formatDuration(max)} (--shutdown-timeout), received ${received}`,
+      );
     }
     if (entry.auth !== undefined) this.#problems.addIf([...path, 'auth'], this.#secrets.problem(entry.auth.secret));
   }

@@ -55,6 +55,14 @@ export class Directory {
     return this.#source.file === undefined ? undefined : this.#snapshot.file.merchants.size;
   }
 
+  /** Whether orders of some merchant are to be confirmed by the handler before they are sent again. */
+  get wantsConfirm(): boolean {
+    const { defaults, merchants } = this.#snapshot.file;
+    if (merchants.size > 0 && defaults.duplicates === 'confirm') return true;
+    for (const { duplicates } of merchants.values()) if (duplicates === 'confirm') return true;
+    return false;
+  }
+
   /** Grows at every successful reload. */
   get version(): number {
     return this.#version;

@@ -26,17 +26,32 @@ export async function loadHandler(url: string): Promise<Handler> {
     const hint = COMMONJS.test(message)
       ? '. Its package.json says "commonjs": say "type": "module" there, or name it .mts or .mjs'
       : '';
-    throw new OrderlaneError('USAGE', `the handler ${shown(url)} does not load: ${message}${hint}`, { cause: error });
+    throw new OrderlaneError(
+      'USAGE',
+      `the handler ${shown(url)} does not load: ${message}${placeOf(error, url)}${hint}`,
+      {
+        cause: error,
+      },
+    );
   }
   const handler = module['default'] ?? module;
   if (!isHandler(handler)) {
-    const found = Object.keys(typeof handler === 'object' && handler !== null ? handler : module).join(', ');
+    const names = typeof handler === 'object' && handler !== null ? Object.keys(handler) : [];
     throw new OrderlaneError(
       'USAGE',
-      `the handler ${shown(url)} must export default defineHandler({ deliver(order, ctx) { ... } }); it exports ${found === '' ? 'nothing' : found}`,
+      `the handler ${shown(url)} must export default defineHandler({ deliver(order, ctx) { ... } }); ${names.length === 0 ? 'it exports nothing, or an empty object' : `in what it exports there is only ${names.join(', ')}`}`,
     );
   }
   return handler;
+}
+
+/** Where a syntax error is: Node tells it of TypeScript alone, in the first line of the stack. */
+function placeOf(error: unknown, url: string): string {
+  if (!(error instanceof SyntaxError)) return '';
+  const [first = ''] = (error.stack ?? '').split('\n');
+  const place = /^(\S+):(\d+)$/.exec(first);
+  if (place !== null) return ` (${shown(place[1] as string)}, line ${place[2]})`;
+  return COMMONJS.test(error.message) ? '' : ` (node --check ${shown(url)} shows where)`;
 }
 
 /** What Node says of import and export statements in a CommonJS module. */

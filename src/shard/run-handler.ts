@@ -25,6 +25,8 @@ export interface RunnerParts {
   /** Whose order a piece of a handler works for, across its awaits. */
   readonly current: AsyncLocalStorage<Place>;
   readonly logger: HandlerLog & { child(bindings: object): HandlerLog };
+  /** What is told once and not for every order. */
+  readonly told: { sharedKey: boolean };
   /** The values of one outcome; see OUTCOME_FIELDS. */
   report(...outcome: unknown[]): void;
 }
@@ -212,6 +214,15 @@ class Attempt implements Context {
     });
   }
 
+  #tellSharedKey(): void {
+    if (this.#parts.told.sharedKey) return;
+    this.#parts.told.sharedKey = true;
+    this.log.warn(
+      {},
+      "the handler makes two different writes with one idempotency key: a merchant that honours it ignores the second; use ctx.call('name') for it (told once)",
+    );
+  }
+
   /** Made when it is first asked for: not every handler makes its calls with it. */
   #client(): AttemptClient {
     this.#calls ??= new AttemptClient(
@@ -220,6 +231,7 @@ class Attempt implements Context {
       this.merchant,
       () => this.timeLeftMs(),
       () => this.signal,
+      () => this.#tellSharedKey(),
     );
     return this.#calls;
   }

@@ -38,7 +38,16 @@ async function boot(message: Boot): Promise<Booted> {
     http = new HttpClient({ connectTimeoutMs: message.connectTimeoutMs, allowHosts: message.allowHosts });
     const current = new AsyncLocalStorage<Place>();
     if (handler !== undefined) nameTheCause(table, current);
-    runner = new Runner({ handler, http, table, current, logger, report: (...outcome) => outbox.outcome(...outcome) });
+    const told = { sharedKey: false };
+    runner = new Runner({
+      handler,
+      http,
+      table,
+      current,
+      logger,
+      told,
+      report: (...outcome) => outbox.outcome(...outcome),
+    });
     // The watchdog reads it from the main thread: a loop that stands still does not beat.
     setInterval(() => table.beat(), BEAT_MS);
     return { ok: true, confirms: handler?.confirm !== undefined };

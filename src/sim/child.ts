@@ -1,10 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
-import { OrderlaneError } from '../errors.ts';
+import { type ErrorCode, OrderlaneError } from '../errors.ts';
 
 const TAIL_LINES = 20;
 const STOP_LIMIT_MS = 35_000;
+/** What the exit codes of our own commands mean, where it is more than that they failed. */
+const BY_EXIT_CODE: Readonly<Record<number, ErrorCode>> = { 2: 'USAGE', 3: 'BROKER_UNREACHABLE' };
 
 export interface ChildOptions {
   /** The command line's main module. */
@@ -60,7 +62,10 @@ export class Child {
 
   /** Why it ended, by what it said last. */
   failure(code: number | null): OrderlaneError {
-    return new OrderlaneError('FATAL', `${this.name} ended with code ${code}:\n${this.#tail.join('\n')}`);
+    return new OrderlaneError(
+      BY_EXIT_CODE[code ?? 0] ?? 'FATAL',
+      `${this.name} ended with code ${code}:\n${this.#tail.join('\n')}`,
+    );
   }
 
   /** Asks it to end, waits, and kills it if it does not. Safe twice. */

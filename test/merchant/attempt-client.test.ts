@@ -14,6 +14,7 @@ interface Attempt {
   readonly timeLeftMs?: () => number;
   readonly signal?: AbortSignal;
   readonly maxResponseBytes?: number;
+  readonly onSharedKey?: () => void;
 }
 
 function attemptOf(t: TestContext, attempt: Attempt): AttemptClient {
@@ -26,6 +27,7 @@ function attemptOf(t: TestContext, attempt: Attempt): AttemptClient {
     merchantOf(attempt.url, attempt.headers),
     attempt.timeLeftMs ?? (() => 5000),
     () => attempt.signal ?? new AbortController().signal,
+    attempt.onSharedKey,
   );
 }
 
@@ -373,4 +375,18 @@ test('tries that got itself repeats count each', async (t) => {
   };
   assert.equal(attempt.outcomeOf(await thrownBy(attempt.client().post('', { retry }))).kind, 'ambiguous');
   assert.equal(requests, 2);
+});
+
+test('two different writes with one idempotency key are told of; reads, the same write again and ctx.call are not', async (t) => {
+  const { origin } = await byPath(t);
+  let told = 0;
+  const attempt = attemptOf(t, { url: origin, onSharedKey: () => told++ });
+  const http = attempt.client();
+  await http.post('200', { body: '{}' });
+  await http.post('200', { body: '{}' });
+  await http.get('other/200');
+  await attempt.client('pay').post('pay/200', { body: '{}' });
+  assert.equal(told, 0);
+  await http.post('pay/200', { body: '{}' });
+  assert.equal(told, 1);
 });

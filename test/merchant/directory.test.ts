@@ -262,7 +262,7 @@ test('the command line’s hosts are allowed besides the file’s, and its limit
   assert.deepEqual(directory.allowHosts, ['b.internal', 'a.internal']);
   assert.match(
     await problemOf(load(t, content, { allowHosts: ['b.internal'], maxTimeoutMs: 25_000 })),
-    /merchants\.a\.timeout: expected at most 25s, received 30s/,
+    /merchants\.a\.timeout: expected at most 25s \(--shutdown-timeout\), received 30s/,
   );
   assert.match(
     await problemOf(load(t, { merchants: { a: {} } }, { urlRequired: true })),

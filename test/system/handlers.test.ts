@@ -145,6 +145,24 @@ test('a handler names the outcome by what it throws', async (t) => {
   ]);
 });
 
+test('a handler that forgets to wait for its call cannot lose an order', async (t) => {
+  const queue = broker.queueName();
+  const target = await Target.start(t, (_call, nth) => ({ status: nth === 1 ? 500 : 200 }));
+  const worker = await startWorker(t, {
+    broker: [broker.url],
+    queue,
+    handler,
+    url: target.urlTemplate,
+    backoffMs: 100,
+  });
+  await put(broker, queue, { messageId: 'one', body: { id: 'o', merchant_id: 'm', act: 'forgets' } });
+  await target.until('two calls', () => target.callsOf('one').length === 2);
+  worker.drain();
+  const { stats, unfinished } = await worker.done;
+  assert.deepEqual([unfinished, stats.retried, stats.outcomes.ambiguous, stats.outcomes.delivered], [0, 1, 1, 1]);
+  assert.deepEqual(await backlog(broker, queue), {});
+});
+
 test("a handler's log lines say whose they are, and show only the fields that were asked for", async (t) => {
   const queue = broker.queueName();
   const target = await Target.start(t);

@@ -175,13 +175,13 @@ test('a file is read with other JSON pointers', async () => {
   assert.equal(message.properties.headers?.['order_id'], 'n1');
 });
 
-test('a bad line ends it with exit code 1; what came before it is published, what comes after it is not', async () => {
+test('a bad line ends it with exit code 2; what came before it is published, what comes after it is not', async () => {
   const queue = broker.queueName();
   const { code, stdout, stderr } = await publish(
     ['-Q', queue],
     '{"merchant_id":1}\n{"merchant_id":\n{"merchant_id":3}\n',
   );
-  assert.equal(code, 1);
+  assert.equal(code, 2);
   assert.match(stderr, /^orderlane: standard input, line 2: the body is not JSON.*1 orders before it are\.\n$/);
   assert.match(stdout, /^1 of 1 orders confirmed/);
   assert.deepEqual(

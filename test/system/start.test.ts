@@ -58,6 +58,7 @@ describe('work says why it does not start, and exits', { concurrency: 3 }, () =>
     const { code, err } = await work(...url, '-b', `${broker.url}/elsewhere`, '--connect-wait', '1s');
     assert.equal(code, 1);
     assert.match(err, /virtual host.*elsewhere/);
+    assert.doesNotMatch(err, /ConnectionOpenOk/);
   });
 
   test('1 when the queue is of another kind, naming the argument, what it should be and what it is', async () => {
@@ -90,12 +91,21 @@ describe('work says why it does not start, and exits', { concurrency: 3 }, () =>
   });
 
   for (const [what, text, said] of [
-    ['does not parse', 'export default {', /does not load: /],
+    [
+      'does not parse',
+      'export default {\n  deliver( {\n};\n',
+      /does not load: .* \(\/\S+does-not-parse\.ts, line \d\)/,
+    ],
     ['cannot be found', undefined, /does not load: Cannot find module/],
     ['imports what is not there', "import 'no-such-package';", /does not load: Cannot find package 'no-such-package'/],
     ['throws when it is loaded', "throw new Error('no licence');", /does not load: no licence/],
-    ['has no deliver', 'export default { send() {} };', /must export default defineHandler\(.*\); it exports send/],
-    ['exports nothing', 'const deliver = 1;', /it exports nothing/],
+    [
+      'has no deliver',
+      'export default { send() {} };',
+      /must export default defineHandler\(.*\); in what it exports there is only send/,
+    ],
+    ['exports nothing', 'const deliver = 1;', /it exports nothing, or an empty object/],
+    ['exports an empty object', 'export default {};', /it exports nothing, or an empty object/],
     ['exits when it is loaded', 'process.exit(0);', /ended while it loaded the handler/],
     [
       'throws later while it loads',
@@ -160,6 +170,19 @@ describe('work says why it does not start, and exits', { concurrency: 3 }, () =>
     assert.match(err, /m-1.*timeuot/s);
   });
 });
+
+for (const [duplicates, warnings] of [
+  ['confirm', 1],
+  ['idempotent', 0],
+] as const) {
+  test(`a directory that says ${duplicates} and a handler without confirm: ${warnings} warnings at start`, async (t) => {
+    const file = join(scratch, `${duplicates}.json`);
+    writeFileSync(file, JSON.stringify({ merchants: { m: { url: 'https://pos.example.com/', duplicates } } }));
+    const worker = await startWorker(t, { broker: [broker.url], queue: broker.queueName(), merchants: file });
+    const said = worker.log.matching(/^merchants with "duplicates": "confirm", and no handler: .* are parked$/);
+    assert.equal(said.length, warnings);
+  });
+}
 
 test('with --declare passive, a classic source queue is taken as it is, with a warning, and retries return to it', async (t) => {
   const queue = broker.queueName();

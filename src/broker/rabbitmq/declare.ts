@@ -66,9 +66,11 @@ async function requireAll(connection: ChannelModel, topology: Topology): Promise
     missing.push(`exchange '${topology.exchange}'`);
   }
   if (missing.length === 0) return;
+  const isThere = !missing.includes(`queue '${topology.source.name}'`);
+  const only = isThere ? `, which takes queue '${topology.source.name}' only when it is what orderlane would make` : '';
   throw new OrderlaneError(
     'BROKER_REFUSED',
-    `with --declare passive everything must be there, but the broker has no ${missing.join(', no ')}. Make them, or run once with --declare create.`,
+    `with --declare passive everything must be there, but the broker has no ${missing.join(', no ')}. Make them, or run once with --declare create${only}.`,
   );
 }
 
@@ -99,7 +101,7 @@ function explained(error: unknown, what: string): unknown {
   const mismatch = MISMATCH.exec(message);
   if (mismatch !== null) {
     const [, argument, , , received, current] = mismatch;
-    const text = `${what} has other arguments than orderlane needs: ${argument} should be ${plain(received)} but is ${plain(current)}. Use another --queue, remove the old one when it is empty, or take it as it is with --declare passive.`;
+    const text = `${what} has other arguments than orderlane needs: ${argument} should be ${plain(received)} but is ${plain(current)}. ${wayOut(what, argument === 'x-queue-type')}`;
     return new OrderlaneError('BROKER_REFUSED', text, { cause: error });
   }
   if (codeOf(error) === 403) {
@@ -108,6 +110,18 @@ function explained(error: unknown, what: string): unknown {
     });
   }
   return error;
+}
+
+/** Nothing turns a queue into another, and --declare passive does not help one who has none of the other queues yet. */
+function wayOut(what: string, isClassic: boolean): string {
+  const name = /^queue '(.*)'$/.exec(what)?.[1];
+  if (name === undefined) return 'Use another --queue, or delete it.';
+  // Quorum queues refuse these two flags.
+  const safely = isClassic ? ' --if-empty --if-unused' : '';
+  return (
+    'Either use a --queue of another name, publish there, and move what is left with a shovel; or, once it is empty and ' +
+    `unused, delete it with: rabbitmqctl delete_queue ${name}${safely} (and -p VHOST when it is not in /). The next start makes it anew.`
+  );
 }
 
 function plain(value: string | undefined): string {

@@ -26,6 +26,8 @@ type State =
 
 const HEARTBEAT_S = 10;
 const CONNECT_LIMIT_MS = 10_000;
+/** However little time is left at start, a broker has this long to answer. */
+const TRY_MS = 1_000;
 const SETUP_LIMIT_MS = 60_000;
 const CLOSE_LIMIT_MS = 2_000;
 const BACKOFF_MS = 250;
@@ -68,7 +70,8 @@ export class Link {
     for (;;) {
       const url = this.#nextUrl();
       try {
-        await this.#connect(url);
+        const leftMs = giveUpAt - performance.now();
+        await this.#connect(url, Math.min(CONNECT_LIMIT_MS, Math.max(TRY_MS, Math.round(leftMs))));
         return;
       } catch (error) {
         if (this.#isStopped()) throw error;
@@ -115,12 +118,12 @@ export class Link {
     return urls[this.#failures % urls.length] as string;
   }
 
-  async #connect(url: string): Promise<void> {
+  async #connect(url: string, limitMs: number = CONNECT_LIMIT_MS): Promise<void> {
     this.#state = { kind: 'connecting' };
     let connection: ChannelModel | undefined;
     try {
       const dialling = this.#dial(url);
-      connection = await within(CONNECT_LIMIT_MS, 'a connection attempt', dialling).catch((error: unknown) => {
+      connection = await within(limitMs, 'a connection attempt', dialling).catch((error: unknown) => {
         // One that comes too late must not stay open.
         dialling.then(closeQuietly, () => undefined);
         throw error;
@@ -242,7 +245,9 @@ function refused(error: unknown, url: string, files: TlsFiles): OrderlaneError |
   if (/NOT.ALLOWED|\b530\b|OpenOk; got <ConnectionClose/.test(message)) {
     return new OrderlaneError(
       'BROKER_REFUSED',
-      `the broker does not have, or does not allow, the virtual host of ${who}: ${message}`,
+      `the broker does not have the virtual host of ${who}, or does not let this user into it${
+        message.startsWith('Expected ') ? '' : `: ${message}`
+      }. rabbitmqctl list_vhosts and list_user_permissions USER tell`,
       {
         cause: error,
       },

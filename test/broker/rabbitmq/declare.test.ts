@@ -135,7 +135,10 @@ test('a queue with other arguments is refused, naming the argument, what it shou
   ] as const) {
     const broker = new FakeBroker().complete('pos');
     broker.queues.set(name, theirs);
-    assert.match(await refusal(declare(broker.asModel(), 'pos', 'create')), expected);
+    const why = await refusal(declare(broker.asModel(), 'pos', 'create'));
+    assert.match(why, expected);
+    assert.match(why, new RegExp(`--queue of another name.* rabbitmqctl delete_queue ${name} `));
+    assert.doesNotMatch(why, /--declare passive/, 'it would ask for --declare create again');
     assert.equal(broker.open, 0);
     const passive = declare(broker.asModel(), 'pos', 'passive');
     if (name === 'pos') assert.match((await passive).warnings.join(), expected);

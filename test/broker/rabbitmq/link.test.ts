@@ -231,6 +231,16 @@ test('addresses are tried in turn', async (t) => {
   assert.deepEqual([dead.sockets.size, alive.sockets.size], [0, 1]);
 });
 
+test('a broker that accepts and never answers is given up when the time to wait is over, and not later', async (t) => {
+  const silent = createServer((socket) => t.after(() => socket.destroy())).listen(0, '127.0.0.1');
+  t.after(() => silent.close());
+  await once(silent, 'listening');
+  const { port } = silent.address() as AddressInfo;
+  const { code, message } = await refusal(new Rig({ urls: [`amqp://127.0.0.1:${port}`] }).link.start(50));
+  assert.equal(code, 'BROKER_UNREACHABLE');
+  assert.match(message, /did not answer a connection attempt within 1000 ms/);
+});
+
 test('a broker that cannot be reached, or that refuses us, is named with what to do, and without its password', async (t) => {
   const unreachable = await refusal(new Rig({ urls: ['amqp://guest:secret@127.0.0.1:1/vhost'] }).link.start(0));
   assert.equal(unreachable.code, 'BROKER_UNREACHABLE');

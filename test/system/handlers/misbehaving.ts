@@ -7,6 +7,9 @@ const handler: Handler = {
     switch (act) {
       case undefined:
         return (await ctx.http.post('', { body: order.body })).statusCode;
+      case 'forgets':
+        void ctx.http.post('', { body: order.body });
+        return 'nobody waited';
       case 'throws':
         throw new Error('out of paper');
       case 'exits':
