@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { isatty } from 'node:tty';
+import { parseRate } from './duration.ts';
 import { parseHostPattern } from './host-pattern.ts';
 import type { Options } from './options.ts';
 import { type Setting, withoutPassword } from './setting.ts';
@@ -171,12 +172,21 @@ export const SETTINGS: { readonly [Key in keyof Required<Options>]: Setting } = 
   merchantConcurrency: {
     name: 'merchant-concurrency',
     group: 'Isolation',
-    describe: 'Orders in flight per merchant, where the directory does not tell',
+    describe: 'Ceiling of orders in flight per merchant, where the directory does not tell; the limit adapts below it',
     type: 'integer',
     min: 1,
     max: 65_535,
     because: 'no more can be unsettled',
     default: 50,
+  },
+  merchantRate: {
+    name: 'merchant-rate',
+    group: 'Isolation',
+    describe:
+      'Calls per merchant, such as 10/s, 300/m or 5000/h, where the directory does not tell (default: no limit)',
+    type: 'string',
+    expect: 'a number above 0 per s, m or h, such as 10/s',
+    accepts: (value) => parseRate(value) !== undefined,
   },
   shards: {
     name: 'shards',

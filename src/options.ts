@@ -33,6 +33,8 @@ export interface Options {
   readonly shards: number;
   /** Orders in flight per merchant. @default 50 */
   readonly merchantConcurrency: number;
+  /** Calls a merchant, such as `10/s`, where the directory does not tell; absent for no limit. */
+  readonly merchantRate?: string;
   /** A shard whose event loop stands still for this long while it holds orders is replaced. @default 5000 */
   readonly threadTimeoutMs: number;
   /** An order to which this many threads were lost is dead-lettered. @default 3 */

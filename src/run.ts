@@ -7,6 +7,7 @@ import { systemClock } from './clock.ts';
 import { Dispatcher } from './dispatcher/dispatcher.ts';
 import type { ShardEvents } from './dispatcher/shard.ts';
 import { ShardPool } from './dispatcher/shard-pool.ts';
+import { parseRate } from './duration.ts';
 import { messageOf, OrderlaneError } from './errors.ts';
 import type { Log } from './log.ts';
 import { Directory } from './merchant/directory.ts';
@@ -46,12 +47,14 @@ const EMPTY_FOR_MS = 3_000;
 
 /** Builds the parts and starts them: directory, threads, broker, in this order. Throws when one of them cannot. */
 export async function start(options: Options, log: Log): Promise<Running> {
+  const ratePerSecond = options.merchantRate === undefined ? undefined : parseRate(options.merchantRate);
   const directory = await Directory.load({
     ...(options.merchants === undefined ? {} : { file: options.merchants }),
     ...(options.url === undefined ? {} : { url: options.url }),
     allowHosts: options.allowHost,
     timeoutMs: options.timeoutMs,
     concurrency: options.merchantConcurrency,
+    ...(ratePerSecond === undefined ? {} : { ratePerSecond }),
     maxTimeoutMs: options.shutdownTimeoutMs,
     urlRequired: options.handler === undefined,
   });

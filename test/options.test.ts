@@ -137,6 +137,8 @@ test('numbers and durations in odd spellings are refused, not guessed at', () =>
     ['url', 'https://pos.example.com/{merchant}'],
     ['allow-host', 'http://pos.internal/'],
     ['log-fields', 'level'],
+    ['merchant-rate', '10'],
+    ['merchant-rate', '0/s'],
     ['broker', 'localhost:5672'],
     ['broker', 'http://localhost'],
   ] as const) {

@@ -1,3 +1,4 @@
+import { rmSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -16,6 +17,7 @@ interface Flags {
   readonly merchants: string;
   readonly seed: string;
   readonly broker: string | undefined;
+  readonly connectWait: string;
   readonly json: boolean;
 }
 
@@ -26,7 +28,7 @@ export const command: CommandModule = {
     yargs
       .usage(
         'Usage: $0 demo [options]\n\nStarts a private RabbitMQ, simulated merchants of which some are slow, one is silent and one fails,\n' +
-          'a publisher, and work, each as a process of its own, and shows what happens. Nothing is left behind.',
+          'a publisher, and work, each as a process of its own, and shows what happens. Nothing is left behind. The first Ctrl-C ends it early with its summary,\nthe second at once.',
       )
       .option('duration', {
         type: 'string',
@@ -47,6 +49,12 @@ export const command: CommandModule = {
         requiresArg: true,
         describe: 'A RabbitMQ that you have, instead of a private one; also as ORDERLANE_BROKER',
       })
+      .option('connect-wait', {
+        type: 'string',
+        requiresArg: true,
+        default: '10s',
+        describe: 'How long to try the broker at start',
+      })
       .option('json', {
         type: 'boolean',
         default: false,
@@ -65,17 +73,33 @@ async function demo(argv: Readonly<Record<string, unknown>>): Promise<void> {
       `--duration: expected at least 1s, such as 60s; got ${JSON.stringify(flags.duration)}`,
     );
   }
+  const connectWaitMs = parseDuration(flags.connectWait);
+  if (connectWaitMs === undefined) {
+    throw new OrderlaneError(
+      'USAGE',
+      `--connect-wait: expected a duration such as 10s; got ${JSON.stringify(flags.connectWait)}`,
+    );
+  }
   const plan = {
+    connectWaitMs,
     durationMs,
     rate: whole('rate', flags.rate, 1, 20_000),
     merchants: whole('merchants', flags.merchants, 10, 100_000),
     seed: whole('seed', flags.seed, 0, 0xffff_ffff),
   };
   const interrupted = new AbortController();
-  const onSignal = (): void => interrupted.abort(new OrderlaneError('FATAL', 'interrupted'));
-  process.on('SIGINT', onSignal).on('SIGTERM', onSignal);
   const view = new LiveView(process.stderr, durationMs);
   const dir = await mkdtemp(join(tmpdir(), 'orderlane-demo-'));
+  const onSignal = (): void => {
+    if (!interrupted.signal.aborted) {
+      interrupted.abort(new OrderlaneError('FATAL', 'interrupted'));
+      return;
+    }
+    // Its processes, and the broker with its folder, end when we do.
+    rmSync(dir, { recursive: true, force: true });
+    process.exit(EXIT.fatal.code);
+  };
+  process.on('SIGINT', onSignal).on('SIGTERM', onSignal);
   const given = flags.broker ?? process.env['ORDERLANE_BROKER'];
   try {
     view.say(given === undefined ? 'starting a private RabbitMQ (a few seconds)' : 'using the broker that was given');

@@ -13,6 +13,30 @@ export const command: CommandModule = {
     simulate(portOf(String(port)), String(host), typeof scenario === 'string' ? scenario : undefined, json === true),
 };
 
+/** By hand and not as an example: yargs would break the command in the middle. */
+const SCENARIO_HELP = `Without a scenario all of them accept all orders; examples/scenario.json is one that has troubles.
+To deliver to them:
+  orderlane work --url 'http://127.0.0.1:8080/{merchantId}/orders' --allow-host 127.0.0.1
+
+A scenario, every field optional but "merchants" of a rule:
+  {
+    "seed": 1,
+    "default": { "latency": { "distribution": "log-normal", "median": "80ms", "sigma": 0.5 } },
+    "rules": [
+      { "merchants": { "ids": ["m-4"] }, "silent": true, "from": "10s", "until": "40s" },
+      { "merchants": { "prefix": "flaky-" }, "failing": { "status": 500, "fraction": 0.2 } },
+      { "merchants": { "fraction": 0.05 }, "latency": { "distribution": "fixed", "value": "5s" } }
+    ]
+  }
+The first rule that names a merchant and whose time has come decides. It and the default may have:
+  latency      fixed (value), uniform (min, max), log-normal (median, sigma),
+               bimodal (fast, slow, slowFraction)
+  silent       true: takes the order and never answers
+  failing      status, fraction of requests (1)
+  resetting    fraction of requests (1) whose connection is reset
+  rateLimited  perSecond, retryAfter, status 429 or 503 (429)
+`;
+
 function declareFlags(yargs: Argv): Argv {
   return yargs
     .usage(
@@ -40,10 +64,7 @@ function declareFlags(yargs: Argv): Argv {
       default: false,
       describe: 'Print {"url": ...} when ready, and totals at the end',
     })
-    .example([
-      ['$0 merchants', 'accept all orders'],
-      ["$0 work --url 'http://127.0.0.1:8080/{merchantId}/orders' --allow-host 127.0.0.1", 'deliver to them'],
-    ]);
+    .epilogue(SCENARIO_HELP);
 }
 
 async function simulate(port: number, host: string, path: string | undefined, json: boolean): Promise<void> {

@@ -22,6 +22,8 @@ export interface DirectorySource {
   readonly timeoutMs: number;
   /** Orders in flight, for merchants that set none. */
   readonly concurrency: number;
+  /** Calls a second, for merchants that set none. @default unbounded */
+  readonly ratePerSecond?: number;
   /** Longest `timeout` that the file may set, in milliseconds. @default unbounded */
   readonly maxTimeoutMs?: number;
   /** Whether every merchant must have a URL, because no handler knows by itself. @default false */
@@ -118,7 +120,7 @@ export class DirectorySnapshot {
       return undefined;
     }
     const { defaults } = this.file;
-    const ratePerSecond = entry.ratePerSecond ?? defaults.ratePerSecond;
+    const ratePerSecond = entry.ratePerSecond ?? defaults.ratePerSecond ?? this.#source.ratePerSecond;
     return {
       id: merchantId,
       ...(url === undefined ? {} : { url }),

@@ -14,6 +14,8 @@ export interface DemoPlan {
   readonly rate: number;
   readonly merchants: number;
   readonly seed: number;
+  /** How long to try the broker. */
+  readonly connectWaitMs: number;
 }
 
 export interface Demo extends DemoPlan {
@@ -84,7 +86,7 @@ export async function runDemo(demo: Demo, view: DemoView): Promise<DemoResult> {
       stats = reading;
       view.show(reading, ILLS);
     };
-    const work = await Child.ready({ main, args: workArgs(broker, urlTemplate), onLine });
+    const work = await Child.ready({ main, args: workArgs(demo, urlTemplate), onLine });
     children.push(work.child);
     const worker = work.child;
     const workerGone = worker.exited.then((code) => Promise.reject(worker.failure(code)));
@@ -117,17 +119,19 @@ export async function runDemo(demo: Demo, view: DemoView): Promise<DemoResult> {
   }
 }
 
-function workArgs(broker: string, urlTemplate: string): string[] {
+function workArgs({ broker, connectWaitMs }: Demo, urlTemplate: string): string[] {
   const args = ['work', '--broker', broker, '--queue', QUEUE, '--url', urlTemplate, '--allow-host', '127.0.0.1'];
   // Shorter than the defaults, so that a minute shows attempts, time-outs and dead letters.
   args.push('--timeout', `${TIMEOUT_S}s`, '--deadline', '25s', '--max-attempts', '4', '--shutdown-timeout', '10s');
+  args.push('--connect-wait', `${connectWaitMs}ms`);
   return [...args, '--log-format', 'json', '--stats-interval', `${STATS_MS}ms`];
 }
 
 async function publish(demo: Demo, journal: string, children: Child[]): Promise<void> {
-  const { main, broker, rate, durationMs, merchants, seed, signal } = demo;
+  const { main, broker, rate, durationMs, merchants, seed, signal, connectWaitMs } = demo;
   const orders = Math.max(1, Math.round((rate * durationMs) / 1000));
   const args = ['publish', '--broker', broker, '--queue', QUEUE, '--generate', String(orders), '--rate', String(rate)];
+  args.push('--connect-wait', `${connectWaitMs}ms`);
   args.push('--merchants', String(merchants), '--zipf', '1', '--seed', String(seed), '--journal', journal);
   const child = new Child({ main, args });
   children.push(child);

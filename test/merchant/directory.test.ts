@@ -98,6 +98,14 @@ test('what an entry leaves out comes from defaults, and what those leave out fro
   assert.equal(directory.find('m-2')?.weight, 9);
 });
 
+test('a rate of the command line holds for merchants that neither an entry nor defaults give one', async (t) => {
+  const merchants = { a: { url: 'https://pos.example/' }, b: { url: 'https://pos.example/', rate: '60/m' } };
+  const directory = await load(t, { merchants }, { ratePerSecond: 10 });
+  assert.deepEqual([directory.find('a')?.ratePerSecond, directory.find('b')?.ratePerSecond], [10, 1]);
+  const alone = await Directory.load({ ...LIMITS, url: URL_TEMPLATE, ratePerSecond: 10 });
+  assert.equal(alone.find('a')?.ratePerSecond, 10);
+});
+
 test('with a URL template alone every merchant is known whose ID fits', async () => {
   const directory = await Directory.load({ ...LIMITS, url: URL_TEMPLATE });
   assert.equal(directory.find('a/b')?.url, 'https://pos.example/a%2Fb/orders');

@@ -91,6 +91,23 @@ describe('the demo', { concurrency: 2 }, () => {
     assert.doesNotMatch(await broker.ctl('list_queues', 'name'), /orderlane-demo/);
   });
 
+  test('ends at once on a second Ctrl-C, with exit code 1, and leaves nothing', async (t) => {
+    const { command, folder } = demo(t, ['--duration', '10m', '--broker', broker.url]);
+    await said(command, /delivered [1-9]/);
+    command.signal('SIGINT');
+    await said(command, /finishing what is under way/);
+    command.signal('SIGINT');
+    assert.equal(await command.ended, 1);
+    await gone(folder);
+  });
+
+  test('exits with 3 when the broker that was given cannot be reached', async (t) => {
+    const { command, folder } = demo(t, ['--broker', 'amqp://127.0.0.1:1', '--connect-wait', '300ms']);
+    assert.equal(await command.ended, 3);
+    assert.match(command.stderr(), /no broker at amqp:\/\/127\.0\.0\.1:1/);
+    assert.deepEqual([...processesIn(folder), ...readdirSync(folder)], []);
+  });
+
   test('ends on Ctrl-C while it starts its broker, and leaves nothing', async (t) => {
     const { command, folder } = demo(t, []);
     await said(command, /starting a private RabbitMQ/);
