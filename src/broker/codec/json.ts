@@ -111,8 +111,8 @@ export class JsonCodec {
 
   /** Parses the body only when headers do not tell; returns why the message is malformed, if it is. */
   #fillFromBody(decoded: Decoded, messageId: string | undefined): string | undefined {
+    let body: unknown;
     if (decoded.merchantId === '' || decoded.orderId === '') {
-      let body: unknown;
       try {
         body = JSON.parse(decoded.body);
       } catch (error) {
@@ -122,10 +122,10 @@ export class JsonCodec {
       if (decoded.orderId === '') decoded.orderId = textOf(at(body, this.#orderId)) ?? messageId ?? '';
     }
     if (decoded.merchantId === '') {
-      return `no merchant ID: neither the header ${HEADER.merchantId} nor ${this.#options.merchantKey} in the body is text or an exact number`;
+      return `no merchant ID: expected text or a number in the header ${HEADER.merchantId} or at ${this.#options.merchantKey} in the body${received(at(body, this.#merchant))}`;
     }
     if (decoded.orderId === '') {
-      return `no order ID: neither the header ${HEADER.orderId} nor ${this.#options.orderIdKey} in the body nor message_id tells`;
+      return `no order ID: expected text or a number in the header ${HEADER.orderId} or at ${this.#options.orderIdKey} in the body, or a message_id${received(at(body, this.#orderId))}`;
     }
     for (const [name, id] of [['merchant', decoded.merchantId] as const, ['order', decoded.orderId] as const]) {
       if (id.length > MAX_ID) return `its ${name} ID has ${id.length} characters, more than ${MAX_ID}`;
@@ -150,6 +150,15 @@ export class JsonCodec {
     this.implausibleTimes++;
     return undefined;
   }
+}
+
+/** What stands where an ID should be; its kind alone, because values are customer data. */
+function received(value: unknown): string {
+  if (value === undefined) return ', received neither';
+  if (typeof value === 'number')
+    return ', received a number too large to be read exactly: publish it as text, in quotes';
+  const kind = value === '' ? 'empty text' : value === null ? 'null' : Array.isArray(value) ? 'a list' : typeof value;
+  return `, received ${kind}`;
 }
 
 function hash(merchantId: string, body: string): string {

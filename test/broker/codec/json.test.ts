@@ -310,3 +310,18 @@ test('a republished message is what its headers say, and ours when this process 
   assert.equal(decode(BODY, { headers: { ...headers, orderlane_hop: 0 } }).ours, false);
   assert.equal(decode(BODY, { headers: { orderlane_confirm_first: 'true' } }).confirmFirst, false);
 });
+
+test('an ID that cannot be one is told by its kind, and a number too large by what to do', () => {
+  for (const [value, received] of [
+    [undefined, 'received neither'],
+    ['', 'received empty text'],
+    [['a'], 'received a list'],
+    [2 ** 60, 'received a number too large to be read exactly: publish it as text, in quotes'],
+  ] as const) {
+    const { malformed } = decode({ ...BODY, merchant_id: value });
+    assert.equal(
+      malformed,
+      `no merchant ID: expected text or a number in the header merchant_id or at /merchant_id in the body, ${received}`,
+    );
+  }
+});
