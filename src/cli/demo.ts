@@ -28,7 +28,8 @@ export const command: CommandModule = {
     yargs
       .usage(
         'Usage: $0 demo [options]\n\nStarts a private RabbitMQ, simulated merchants of which some are slow, one is silent and one fails,\n' +
-          'a publisher, and work, each as a process of its own, and shows what happens. Nothing is left behind. The first Ctrl-C ends it early with its summary,\nthe second at once.',
+          'a publisher, and work, each as a process of its own, and shows what happens. Nothing is left behind.\n' +
+          'The first Ctrl-C ends it early, with its summary; the second ends it at once.',
       )
       .option('duration', {
         type: 'string',

@@ -58,7 +58,7 @@ const BAD: Readonly<Record<string, Message & { detail: RegExp }>> = {
   },
   'no merchant ID': {
     body: { id: 'o-3' },
-    detail: /^no merchant ID: neither the header merchant_id nor \/merchant_id/,
+    detail: /^no merchant ID: expected text or a number in the header merchant_id or at \/merchant_id/,
   },
   'a merchant ID that is an object': { body: { id: 'o-4', merchant_id: { id: 'known' } }, detail: /^no merchant ID/ },
   'a merchant ID that is empty': { body: { id: 'o-5', merchant_id: '' }, detail: /^no merchant ID/ },
