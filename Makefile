@@ -19,7 +19,7 @@ export PATH := $(NODE_DIR)/bin:$(PATH)
 endif
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 STAMP := node_modules/.package-lock.json
-UNIT_TESTS := "test/*.test.ts" "test/{bench,broker,cli,dispatcher,lane,merchant,shard,sim}/**/*.test.ts"
+UNIT_TESTS := "test/*.test.ts" "test/{admin,bench,broker,cli,dispatcher,lane,merchant,shard,sim}/**/*.test.ts"
 
 .PHONY: help setup broker test-broker demo work publish merchants check test bench simulate build clean format
 help: ## Show this help

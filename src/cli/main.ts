@@ -15,6 +15,10 @@ const COMMANDS: Readonly<Record<string, { describe: string; load(): Promise<{ co
     describe: 'Put orders on the queue, from a file, standard input or a generator',
     load: async () => await import('./publish.ts'),
   },
+  dlq: {
+    describe: 'Look at dead letters, replay them, drop them',
+    load: async () => await import('./dlq.ts'),
+  },
   merchants: {
     describe: 'Run simulated merchants, to try things on',
     load: async () => await import('./merchants.ts'),

@@ -1,8 +1,7 @@
 import type { Argv } from 'yargs';
 import { OrderlaneError } from '../errors.ts';
-import { SETTINGS } from '../option-table.ts';
-import { environmentName, type Options, resolveOptions } from '../options.ts';
-import { defaultText } from '../setting.ts';
+import type { Options } from '../options.ts';
+import { declareShared, readSettings } from './shared-settings.ts';
 
 type Flags = Readonly<Record<string, unknown>>;
 
@@ -56,17 +55,7 @@ export function declareFlags(yargs: Argv): Argv {
     'With --generate: what IDs have in them, as in msg-ID-1; used twice, they are copies (default: random)',
   );
   value('rate', 'Orders', 'Orders a second: a Poisson process, fixed in advance (default: as fast as it goes)');
-  for (const key of SHARED_KEYS) {
-    const setting = SETTINGS[key];
-    const describe = SHARED[key] ?? setting.describe;
-    const fallback = defaultText(setting);
-    yargs.option(setting.name, {
-      describe: fallback === undefined ? describe : `${describe} (default: ${fallback})`,
-      group: key === 'merchantKey' || key === 'orderIdKey' ? 'Orders:' : 'Broker:',
-      requiresArg: true,
-      ...(setting.alias === undefined ? {} : { alias: setting.alias }),
-    });
-  }
+  declareShared(yargs, SHARED, (key) => (key === 'merchantKey' || key === 'orderIdKey' ? 'Orders' : 'Broker'));
   value('journal', 'Report', 'FILE, overwritten: a line of JSON for each message that the broker confirmed');
   return yargs
     .option('json', { describe: 'Print the report as one JSON object', group: 'Report:', type: 'boolean' })
@@ -82,14 +71,9 @@ export function declareFlags(yargs: Argv): Argv {
     );
 }
 
-/** The settings of `work` that count here, read as `work` reads them: flag, environment, default. */
+/** The settings of `work` that count here. */
 export function readShared(flags: Flags): Pick<Options, Shared> {
-  const names = SHARED_KEYS.map((key) => SETTINGS[key].name);
-  const only = (from: Flags, named: (name: string) => string): Record<string, unknown> =>
-    Object.fromEntries(names.map((name) => [named(name), from[named(name)]]));
-  // `work` insists on knowing where orders go, which is nothing to us.
-  const given = { ...only(flags, (name) => name), url: 'https://nowhere.example/{merchantId}' };
-  return resolveOptions(given, only(process.env, environmentName) as NodeJS.ProcessEnv);
+  return readSettings(flags, SHARED_KEYS);
 }
 
 export function readPlan(flags: Flags): Plan {

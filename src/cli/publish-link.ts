@@ -1,5 +1,6 @@
 import type { ChannelModel } from 'amqplib';
-import { Link } from '../broker/rabbitmq/link.ts';
+import { type Addresses, Link } from '../broker/rabbitmq/link.ts';
+import { codeOf, onOwnChannel } from '../broker/rabbitmq/own-channel.ts';
 import { sourceQueueArguments } from '../broker/rabbitmq/topology.ts';
 import { CALL_LIMIT_MS, within } from '../broker/rabbitmq/within.ts';
 import { systemClock } from '../clock.ts';
@@ -7,6 +8,23 @@ import { formatDuration } from '../duration.ts';
 import { messageOf, OrderlaneError } from '../errors.ts';
 import type { Options } from '../options.ts';
 import type { Publisher } from '../sim/publisher.ts';
+
+type AddressOptions = Pick<Options, 'broker' | 'brokerCa' | 'brokerCert' | 'brokerKey'>;
+
+/** Where the broker is, and whom to trust there. */
+export function addressesOf({
+  broker: urls,
+  brokerCa: ca,
+  brokerCert: cert,
+  brokerKey: key,
+}: AddressOptions): Addresses {
+  return {
+    urls,
+    ...(ca === undefined ? {} : { ca }),
+    ...(cert === undefined ? {} : { cert }),
+    ...(key === undefined ? {} : { key }),
+  };
+}
 
 type LinkOptions = Pick<
   Options,
@@ -18,20 +36,14 @@ type LinkOptions = Pick<
  * fails; one that comes back and goes again before the broker has answered for anything is not back.
  */
 export function publishLink(options: LinkOptions, publisher: Publisher, say: (text: string) => void): Link {
-  const { broker: urls, brokerCa: ca, brokerCert: cert, brokerKey: key, connectWaitMs } = options;
-  const addresses = {
-    urls,
-    ...(ca === undefined ? {} : { ca }),
-    ...(cert === undefined ? {} : { cert }),
-    ...(key === undefined ? {} : { key }),
-  };
+  const { connectWaitMs } = options;
   const told = (fields: object, message: string): void => {
     const { reason } = fields as { reason?: string };
     say(reason === undefined ? message : `${message} (${reason})`);
   };
   let lost: { readonly at: number; readonly answered: number } | undefined;
   let timer: NodeJS.Timeout | undefined;
-  return new Link('publish', addresses, {
+  return new Link('publish', addressesOf(options), {
     warn: told,
     info: told,
     open: async (connection) => {
@@ -72,15 +84,12 @@ export function publishLink(options: LinkOptions, publisher: Publisher, say: (te
 /** The queue alone, declared as `work` declares it. */
 async function prepare(connection: ChannelModel, queue: string, mode: Options['declare']): Promise<void> {
   const version = String(connection.connection.serverProperties.version);
-  const channel = await within(CALL_LIMIT_MS, 'a channel', connection.createChannel());
-  channel.on('error', () => undefined); // a refusal also rejects the call
   try {
-    const declaring =
+    await onOwnChannel(connection, `queue '${queue}'`, (channel) =>
       mode === 'create'
         ? channel.assertQueue(queue, { durable: true, arguments: sourceQueueArguments(version) })
-        : channel.checkQueue(queue);
-    await within(CALL_LIMIT_MS, `the declaration of queue '${queue}'`, declaring);
-    await within(CALL_LIMIT_MS, 'the close of a channel', channel.close());
+        : channel.checkQueue(queue),
+    );
   } catch (error) {
     throw refusal(error, queue) ?? error;
   }
@@ -93,6 +102,6 @@ function refusal(error: unknown, queue: string): OrderlaneError | undefined {
     404: `there is no queue '${queue}': expected it to be there with --declare passive; --declare create makes it`,
     405: `queue '${queue}' belongs to another connection`,
     406: `queue '${queue}' is there with other arguments than work would declare it with; --declare passive takes it as it is`,
-  }[(error as { code?: number }).code ?? 0];
+  }[codeOf(error) ?? 0];
   return advice === undefined ? undefined : new OrderlaneError('BROKER_REFUSED', `${advice}. ${why}`, { cause: error });
 }

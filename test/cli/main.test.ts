@@ -27,7 +27,7 @@ test('without a command, help goes to standard error and the code is that of a u
   const { code, out, err } = await orderlane([]);
   assert.equal(code, 2);
   assert.equal(out, '');
-  for (const command of ['work', 'publish', 'merchants', 'demo'])
+  for (const command of ['work', 'publish', 'dlq', 'merchants', 'demo'])
     assert.match(err, new RegExp(`^ {2}orderlane ${command} `, 'm'));
 });
 

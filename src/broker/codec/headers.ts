@@ -23,6 +23,10 @@ export const HEADER = {
   reason: 'orderlane_reason',
   detail: 'orderlane_detail',
   endedAt: 'orderlane_ended_at',
+  /** When an operator last sent it back to the queue; milliseconds since the epoch. */
+  replayedAt: 'orderlane_replayed_at',
+  replayedFrom: 'orderlane_replayed_from',
+  replayedWhy: 'orderlane_replayed_why',
 } as const;
 
 export type Headers = Readonly<Record<string, unknown>>;

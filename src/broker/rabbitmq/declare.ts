@@ -1,7 +1,7 @@
 import type { Channel, ChannelModel } from 'amqplib';
 import { messageOf, OrderlaneError } from '../../errors.ts';
+import { codeOf, onOwnChannel } from './own-channel.ts';
 import { type QueueDeclaration, type Topology, topologyOf } from './topology.ts';
-import { CALL_LIMIT_MS, within } from './within.ts';
 
 /** Versions that may lose messages in dead-letter cycles, which the ladder is (rabbitmq-server #11159). */
 const LOSES_MESSAGES = /^3\.13\.[0-2]\b/;
@@ -83,14 +83,9 @@ async function declareQueue(connection: ChannelModel, queue: QueueDeclaration): 
 const MISMATCH =
   /inequivalent arg '([^']+)' for (queue|exchange) '([^']+)'.*?: received (.+?) but current is (.+?)(?:"|$)/;
 
-/** Each on a channel of its own: a refusal closes the channel. */
 async function call<T>(connection: ChannelModel, what: string, work: (channel: Channel) => Promise<T>): Promise<T> {
-  const channel = await within(CALL_LIMIT_MS, 'a channel', connection.createChannel());
-  channel.on('error', () => undefined); // the refusal also rejects the call
   try {
-    const result = await within(CALL_LIMIT_MS, `the declaration of ${what}`, work(channel));
-    await within(CALL_LIMIT_MS, 'the close of a channel', channel.close());
-    return result;
+    return await onOwnChannel(connection, what, work);
   } catch (error) {
     throw explained(error, what);
   }
@@ -132,9 +127,4 @@ function plain(value: string | undefined): string {
 
 function isMismatch(error: unknown): boolean {
   return error instanceof OrderlaneError && codeOf(error.cause) === 406;
-}
-
-function codeOf(error: unknown): number | undefined {
-  const code = (error as { code?: unknown } | undefined)?.code;
-  return typeof code === 'number' ? code : undefined;
 }

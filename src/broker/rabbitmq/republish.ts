@@ -1,4 +1,5 @@
 import type { MessageProperties, Options } from 'amqplib';
+import type { DeadLetter } from '../../dead-letter.ts';
 import { brief, type Settlement } from '../../outcome.ts';
 import { HEADER } from '../codec/headers.ts';
 import type { Delivery } from '../source.ts';
@@ -60,6 +61,44 @@ export function republish(
       return { queue: target, properties: carried(properties, headers) };
     }
   }
+}
+
+/** Of what a message must not take along: what the broker counts, and what was of its last life alone. */
+const LEFT_BEHIND = [
+  HEADER.attempt,
+  HEADER.crashes,
+  HEADER.notBefore,
+  HEADER.publishId,
+  'x-delivery-count',
+  'x-acquired-count',
+  'CC',
+  'BCC',
+];
+
+/**
+ * A dead letter's copy on its way back to the queue. Identity, publish time and why it died stay in its headers; attempts
+ * begin anew and so does the deadline, which has mostly passed. The hop is raised by exactly one: replayed a second time
+ * because the first replay was interrupted, it is the same copy again, and the worker's ledger joins the two.
+ */
+export function replayed(
+  from: string,
+  letter: DeadLetter,
+  properties: MessageProperties,
+  instance: string,
+  replay: { readonly wall: number; readonly deadline: number; readonly why: string },
+): Options.Publish {
+  const headers: Record<string, unknown> = { ...properties.headers };
+  for (const name of LEFT_BEHIND) delete headers[name];
+  if (letter.identity !== '') headers[HEADER.identity] = letter.identity;
+  headers[HEADER.hop] = letter.hop + 1;
+  headers[HEADER.by] = instance;
+  headers[HEADER.deadline] = replay.deadline;
+  headers[HEADER.replayedAt] = replay.wall;
+  headers[HEADER.replayedFrom] = from;
+  headers[HEADER.replayedWhy] = brief(replay.why);
+  // It may have been sent: a handler that can ask the merchant is to ask first.
+  if (letter.reason === 'ambiguous') headers[HEADER.confirmFirst] = true;
+  return carried(properties, headers);
 }
 
 /** The publisher's properties, but for an expiration (the ladder keeps the time) and a user ID (checked on publish). */

@@ -1,0 +1,213 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Channel, ChannelModel, ConsumeMessage } from 'amqplib';
+import { messageOf } from '../../errors.ts';
+import { HEADER, numberHeader } from '../codec/headers.ts';
+import { within } from './within.ts';
+
+/** A message that the walk holds; names it when it is to be acknowledged. */
+export interface Held {
+  readonly page: Page;
+  readonly tag: number;
+}
+
+interface Page {
+  readonly channel: Channel;
+  /** Its consumer is at work; acks wait, because each would let a further message come. */
+  filling: boolean;
+  isOpen: boolean;
+  readonly due: number[];
+}
+
+/** A page's bodies together, on their way from the broker, which reads a whole page into its memory. */
+const PAGE_BYTES = 16 * 2 ** 20;
+const MAX_PAGE = 20_000;
+/** Nothing is known of sizes yet. */
+const FIRST_PAGE = 16;
+const QUIET_MS = 1000;
+/** A queue that reads 100,000 messages from disk answers nothing else meanwhile. */
+const BUSY_LIMIT_MS = 120_000;
+/** RabbitMQ asks a quorum queue for its counts for 250 ms, and then answers that there is nothing (seen with 3.10). */
+const UNSURE_MS = 200;
+/** How long whoever held messages before us may take to let go of them. */
+const OTHERS_LIMIT_MS = 30_000;
+
+/**
+ * Goes through a queue from its head to its end, holding every message until it is given back or acknowledged. It keeps
+ * none of them here: what the broker holds unacknowledged is an index entry each.
+ *
+ * A quorum queue without a delivery limit puts what a nack requeues at its back, and what a closed channel held at the back of
+ * what was returned before, which goes ahead of what never left (seen with 3.10). So a walk goes to the end, nothing is ever
+ * nacked, and channels are closed oldest first: then all stand as they stood. The messages come in pages, each on a
+ * channel of its own, because a prefetch is the only bound on what the broker sends, and consumers' order within one
+ * channel is nobody's promise.
+ */
+export class QueueWalk {
+  readonly #connection: ChannelModel;
+  readonly #queue: string;
+  readonly #pages: Page[] = [];
+  readonly #lost = Promise.withResolvers<never>();
+  readonly #stop = Promise.withResolvers<void>();
+  #control: Channel | undefined;
+  #stopped = false;
+  #over = false;
+  /** Messages seen so far. */
+  seen = 0;
+  /** How many there were at the start. */
+  expected = 0;
+  #bytes = 0;
+
+  constructor(connection: ChannelModel, queue: string) {
+    this.#connection = connection;
+    this.#queue = queue;
+    this.lost.catch(() => undefined); // whoever waits for something else still hears it there
+  }
+
+  /** Rejects when the broker takes back what the walk holds: its connection or one of its channels is gone. */
+  get lost(): Promise<never> {
+    return this.#lost.promise;
+  }
+
+  /**
+   * Shows every message once, oldest first. Ends at the end of the queue, or behind what was there at the start as soon as
+   * messages are newer than that.
+   */
+  async run(visit: (message: ConsumeMessage, held: Held) => void): Promise<void> {
+    const startedAt = Date.now();
+    let newest = 0;
+    const see = (message: ConsumeMessage, held: Held): void => {
+      this.seen++;
+      this.#bytes += message.content.length;
+      newest = Math.max(newest, numberHeader(message.properties.headers ?? {}, HEADER.endedAt) ?? 0);
+      visit(message, held);
+    };
+    const control = await this.#channel();
+    this.#control = control;
+    await this.#othersGone(control);
+    while (!this.#stopped) {
+      const { ready } = await this.#counts(control);
+      if (this.expected === 0) this.expected = ready;
+      if (this.seen > 0 && this.seen >= this.expected && newest > startedAt) return;
+      if (ready === 0) {
+        if (!(await this.#one(see))) return;
+        continue;
+      }
+      const fit = this.seen === 0 ? FIRST_PAGE : Math.max(1, Math.floor((PAGE_BYTES * this.seen) / (this.#bytes + 1)));
+      await this.#page(Math.min(ready, fit, MAX_PAGE), see);
+    }
+  }
+
+  /** Sees no more; `run` ends. */
+  stop(): void {
+    this.#stopped = true;
+    this.#stop.resolve();
+  }
+
+  /** Takes a message out of the queue for good; false when the broker has taken it back already. */
+  ack({ page, tag }: Held): boolean {
+    if (!page.isOpen) return false;
+    if (page.filling) page.due.push(tag);
+    else ack(page.channel, tag);
+    return true;
+  }
+
+  /** Gives back what was not acknowledged, each to its place; true if all acks before it have arrived. */
+  async giveBack(): Promise<boolean> {
+    this.#over = true;
+    try {
+      for (const page of this.#pages) {
+        if (!page.isOpen) return false;
+        page.isOpen = false;
+        await within(BUSY_LIMIT_MS, 'the close of a channel', page.channel.close());
+      }
+      if (this.#control !== undefined) await within(BUSY_LIMIT_MS, 'the close of a channel', this.#control.close());
+      return true;
+    } catch {
+      return false; // the connection is gone, and gave all back
+    }
+  }
+
+  /** One page of this many, or of as many as there are. */
+  async #page(size: number, see: (message: ConsumeMessage, held: Held) => void): Promise<void> {
+    const page = await this.#open();
+    const filled = Promise.withResolvers<void>();
+    let came = 0;
+    const take = (message: ConsumeMessage | null): void => {
+      if (message === null) {
+        this.#lost.reject(new Error(`the broker cancelled the consumer of queue '${this.#queue}' (was it deleted?)`));
+        return;
+      }
+      see(message, { page, tag: message.fields.deliveryTag });
+      if (++came === size) filled.resolve();
+    };
+    await this.#call('basic.qos', page.channel.prefetch(size));
+    const { consumerTag } = await this.#call('basic.consume', page.channel.consume(this.#queue, take));
+    const stopped = this.#stop.promise;
+    // Somebody else may have taken what was counted.
+    for (let before = -1; came < size && !this.#stopped; ) {
+      before = came;
+      const quiet = sleep(QUIET_MS, undefined);
+      await Promise.race([filled.promise, quiet, stopped, this.lost]);
+      if (came === before && !(await this.#one(see)) && came === before) break;
+    }
+    await this.#call('basic.cancel', page.channel.cancel(consumerTag));
+    page.filling = false;
+    for (const tag of page.due.splice(0)) ack(page.channel, tag);
+  }
+
+  /** A page of one; false when the queue has none left, which a queue's counts do not tell for sure. */
+  async #one(see: (message: ConsumeMessage, held: Held) => void): Promise<boolean> {
+    const page = await this.#open();
+    const message = await this.#call('basic.get', page.channel.get(this.#queue));
+    page.filling = false;
+    if (message === false) return false;
+    see(message as unknown as ConsumeMessage, { page, tag: message.fields.deliveryTag });
+    return true;
+  }
+
+  async #open(): Promise<Page> {
+    const page: Page = { channel: await this.#channel(), filling: true, isOpen: true, due: [] };
+    page.channel.on('close', () => {
+      page.isOpen = false;
+    });
+    this.#pages.push(page);
+    return page;
+  }
+
+  /** What a walk that has just ended, or was killed, held is on its way back: the queue counts it as a consumer until then. */
+  async #othersGone(control: Channel): Promise<void> {
+    const giveUpAt = performance.now() + OTHERS_LIMIT_MS;
+    while (!this.#stopped && performance.now() < giveUpAt) {
+      const { consumers, isSure } = await this.#counts(control);
+      if (isSure && consumers === 0) return;
+      await Promise.race([sleep(UNSURE_MS), this.lost]);
+    }
+  }
+
+  async #counts(control: Channel): Promise<{ ready: number; consumers: number; isSure: boolean }> {
+    const asked = performance.now();
+    const { messageCount, consumerCount } = await this.#call('the counts', control.checkQueue(this.#queue));
+    const isSure = messageCount > 0 || consumerCount > 0 || performance.now() - asked < UNSURE_MS;
+    return { ready: messageCount, consumers: consumerCount, isSure };
+  }
+
+  async #channel(): Promise<Channel> {
+    const channel = await this.#call('a channel', this.#connection.createChannel());
+    let why = 'a channel closed';
+    channel.on('error', (error: Error) => {
+      why = messageOf(error);
+    });
+    channel.on('close', () => {
+      if (!this.#over) this.#lost.reject(new Error(why));
+    });
+    return channel;
+  }
+
+  #call<T>(what: string, call: Promise<T>): Promise<T> {
+    return Promise.race([within(BUSY_LIMIT_MS, what, call), this.lost]);
+  }
+}
+
+function ack(channel: Channel, tag: number): void {
+  // amqplib reads nothing of the message but its tag.
+  channel.ack({ fields: { deliveryTag: tag } } as ConsumeMessage);
+}
