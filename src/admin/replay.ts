@@ -25,9 +25,12 @@ interface Copy<A> {
 }
 
 /**
- * Unconfirmed at once: what a kill can leave both in the queue and among the dead letters, and what runs on after a signal.
+ * Unconfirmed at once: what a kill can leave both in the queue and among the dead letters, and what comes in a burst when a broker
+ * takes messages again. A quarter of a second's worth.
  */
+const MIN_UNCONFIRMED = 10;
 const MAX_UNCONFIRMED = 100;
+const UNCONFIRMED_S = 0.25;
 /** Bodies held for their turn. */
 const MAX_BYTES = 64 * 2 ** 20;
 const MAX_WAITING = 10_000;
@@ -107,9 +110,10 @@ export class Replay<A> {
   /** Publishes what it has taken, at its rate, and resolves when all of it is acknowledged or `stopped` is aborted. */
   async run(stopped: AbortSignal): Promise<void> {
     const { clock, ratePerSecond } = this.#options;
+    const unconfirmed = Math.max(MIN_UNCONFIRMED, Math.min(MAX_UNCONFIRMED, ratePerSecond * UNCONFIRMED_S));
     stopped.addEventListener('abort', () => this.#changed(), { once: true });
     while (this.#waiting.length > 0 && !stopped.aborted) {
-      if (this.#unconfirmed >= MAX_UNCONFIRMED) {
+      if (this.#unconfirmed >= unconfirmed) {
         await this.#nextChange();
         continue;
       }

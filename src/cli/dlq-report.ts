@@ -68,9 +68,8 @@ function changedLines(report: Report): string[] {
   const rest = all.total - changed - report.joined;
   if (plan.action === 'drop')
     return [`${number(changed)} of ${letters(all.total)} dropped; ${number(rest)} stay in ${queue}`];
-  const rate = seconds > 0 ? ` in ${seconds.toFixed(1)}s (${number(changed / seconds)}/s)` : '';
   const lines = [
-    `${number(changed)} of ${number(meant.total)} meant replayed to ${to}${rate}; ${number(rest)} stay in ${queue}`,
+    `${number(changed)} of ${number(meant.total)} meant replayed to ${to} in ${seconds.toFixed(1)}s; ${number(rest)} stay in ${queue}`,
   ];
   if (report.joined > 0) lines.push(`${number(report.joined)} second copies of them were deleted`);
   if (report.diedAgain > 0) lines.push(`${number(report.diedAgain)} of them are dead again already`);
