@@ -212,6 +212,7 @@ async function through(walk: QueueWalk, run: Run, visit: (message: ConsumeMessag
       report.expected = Math.max(walk.expected, walk.seen);
       visit(message, held);
     });
+    if (walk.isShared) say(`somebody else consumes from ${run.queue}: what they hold was not seen`);
   } finally {
     stopped.removeEventListener('abort', stop);
   }

@@ -37,6 +37,7 @@ const BUSY_LIMIT_MS = 120_000;
 const UNSURE_MS = 200;
 /** How long whoever held messages before us may take to let go of them. */
 const OTHERS_LIMIT_MS = 30_000;
+const RETURN_MS = 50;
 
 /**
  * Goes through a queue from its head to its end, holding every message until it is given back or acknowledged. It keeps
@@ -61,6 +62,8 @@ export class QueueWalk {
   seen = 0;
   /** How many there were at the start. */
   expected = 0;
+  /** Somebody else consumes from the queue, and not all of it is seen. */
+  isShared = false;
   #bytes = 0;
 
   constructor(connection: ChannelModel, queue: string) {
@@ -90,7 +93,7 @@ export class QueueWalk {
     };
     const control = await this.#channel();
     this.#control = control;
-    await this.#othersGone(control);
+    this.isShared = !(await this.#nobodyHolds(control, () => !this.#stopped));
     while (!this.#stopped) {
       const { ready } = await this.#counts(control);
       if (this.expected === 0) this.expected = ready;
@@ -128,7 +131,10 @@ export class QueueWalk {
         page.isOpen = false;
         await within(BUSY_LIMIT_MS, 'the close of a channel', page.channel.close());
       }
-      if (this.#control !== undefined) await within(BUSY_LIMIT_MS, 'the close of a channel', this.#control.close());
+      if (this.#control === undefined) return true;
+      // A channel is closed before the queue knows of it: whoever comes next is to find the queue whole.
+      if (!this.isShared) await this.#nobodyHolds(this.#control, () => true);
+      await within(BUSY_LIMIT_MS, 'the close of a channel', this.#control.close());
       return true;
     } catch {
       return false; // the connection is gone, and gave all back
@@ -192,13 +198,14 @@ export class QueueWalk {
   }
 
   /** What a walk that has just ended, or was killed, held is on its way back: the queue counts it as a consumer until then. */
-  async #othersGone(control: Channel): Promise<void> {
+  async #nobodyHolds(control: Channel, isNeeded: () => boolean): Promise<boolean> {
     const giveUpAt = performance.now() + OTHERS_LIMIT_MS;
-    while (!this.#stopped && performance.now() < giveUpAt) {
+    while (isNeeded() && performance.now() < giveUpAt) {
       const { consumers, isSure } = await this.#counts(control);
-      if (isSure && consumers === 0) return;
-      await Promise.race([sleep(UNSURE_MS), this.lost]);
+      if (isSure && consumers === 0) return true;
+      await Promise.race([sleep(RETURN_MS), this.lost]);
     }
+    return !isNeeded();
   }
 
   async #counts(control: Channel): Promise<{ ready: number; consumers: number; isSure: boolean }> {
