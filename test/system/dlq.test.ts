@@ -249,6 +249,27 @@ test('a letter whose copy was delivered and that a kill has left behind is repla
   assert.deepEqual(await taken(`${queue}.dead`), []);
 });
 
+test('orders that a merchant has rejected are delivered after a replay, with the key that they always had', async (t) => {
+  const queue = broker.queueName();
+  let isFixed = false;
+  const target = await Target.start(t, () => ({ status: isFixed ? 200 : 422 }));
+  const options = { broker: [broker.url], queue, url: target.urlTemplate, deadlineMs: 60_000 };
+  const worker = await startWorker(t, options);
+  // Long published: without a deadline of its own, a replayed one would have expired.
+  const [body, age] = [{ id: 'o-1', merchant_id: 'm-1' }, { timestamp_in_ms: Date.now() - 59_000 }];
+  await put(broker, queue, { messageId: 'id-1', headers: age, body });
+  await worker.log.until('dead-lettered');
+  await target.until('its end', () => target.callsOf('id-1').length === 1 && target.open === 0);
+  isFixed = true;
+  const args = ['--reason', 'rejected', '--execute', '--json'];
+  const replays = async (): Promise<unknown> => (await report(dlq(queue, 'replay', ...args)))['replayed'];
+  assert.equal(await replays(), 1);
+  await target.until('another call', () => target.callsOf('id-1').length === 2);
+  const [first, second] = target.callsOf('id-1');
+  assert.deepEqual([second?.attempt, second?.body], [1, first?.body]);
+  assert.equal(await replays(), 0);
+});
+
 test('a replay whose broker closes its connections goes on, and sends nothing twice', async (t) => {
   const queue = await withLetters(...letters(3000));
   const target = await Target.start(t);
