@@ -93,6 +93,7 @@ async function survey(run: Run): Promise<void> {
   const { plan, session, report } = run;
   const walk = new QueueWalk(await session.connection(), run.queue);
   const toDrop: Held[] = [];
+  const dropped = new Set<string>();
   let shown = 0;
   try {
     await through(walk, run, (message, held) => {
@@ -103,7 +104,9 @@ async function survey(run: Run): Promise<void> {
         shown++;
         process.stdout.write(printed(message, letter, plan, systemClock.wall()));
       }
-      if (plan.action === 'drop' && plan.execute) toDrop.push(held);
+      if (plan.action !== 'drop' || !plan.execute) return;
+      toDrop.push(held);
+      dropped.add(nameOf(letter));
     });
     // Only a walk to the end has seen what is meant.
     if (!run.stopped.aborted) for (const held of toDrop) walk.ack(held);
@@ -126,6 +129,23 @@ async function survey(run: Run): Promise<void> {
     );
   }
   report.changed = toDrop.length;
+  if (walk.surplus > 0) await dropAgain(run, dropped);
+}
+
+/** There are more than there should be: new ones, or acknowledgements have come to nothing. What was dropped is not to be there. */
+async function dropAgain(run: Run, dropped: ReadonlySet<string>): Promise<void> {
+  for (let again = 1; again > 0 && !run.stopped.aborted; ) {
+    again = 0;
+    const walk = new QueueWalk(await run.session.connection(), run.queue);
+    await through(walk, run, (message, held) => {
+      if (dropped.has(nameOf(readDeadLetter(message))) && walk.ack(held)) again++;
+    });
+    await walk.giveBack();
+  }
+}
+
+function nameOf({ identity, hop, fingerprint, endedAt }: DeadLetter): string {
+  return `${hop}:${fingerprint}:${endedAt}:${identity}`;
 }
 
 /** A dead letter with what it takes to send it back. */
@@ -155,7 +175,7 @@ async function replay(run: Run): Promise<void> {
   let isCounted = false;
   for (let round = 1; ; round++) {
     const walk = new QueueWalk(await session.connection(), run.queue);
-    const before = job.replayed;
+    const before = { replayed: job.replayed, joined: job.joined, isCounted };
     const over = new AbortController();
     let lost: unknown;
     if (!isCounted) {
@@ -184,15 +204,17 @@ async function replay(run: Run): Promise<void> {
     over.abort();
     if (stopped.aborted) await job.confirmed(AbortSignal.timeout(CONFIRM_WAIT_MS));
     await walk.giveBack();
-    const hasMore = lost !== undefined || job.left > 0;
+    // More than there should be: letters that are new, or acknowledgements that came to nothing and are made up for.
+    const isIdle = job.replayed === before.replayed && job.joined === before.joined;
+    const hasMore = lost !== undefined || job.left > 0 || (walk.surplus > 0 && !isIdle);
     job.endRound();
-    report.joined = job.joined;
+    if (!before.isCounted) report.joined = job.joined;
     report.diedAgain = job.diedAgain;
     report.unconfirmed = job.unconfirmed;
     if (stopped.aborted || !hasMore) return;
     if (lost === undefined) continue;
     if (lost instanceof OrderlaneError) throw lost;
-    vain = job.replayed > before ? 0 : vain + 1;
+    vain = job.replayed > before.replayed ? 0 : vain + 1;
     if (vain === MAX_VAIN_ROUNDS) {
       const text = `queue '${run.queue}' was lost ${vain} times in a row: ${messageOf(lost)}. What was not replayed is still there.`;
       throw new OrderlaneError('FATAL', text, { cause: lost });
