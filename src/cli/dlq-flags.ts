@@ -94,7 +94,7 @@ const EXPLANATION =
   'where and why (orderlane_replayed_at, _from, _why). A dead letter is deleted only after the broker has confirmed its copy. What ' +
   'dies again while a replay runs is left for the next one.\n\n' +
   'Interrupted, by Ctrl-C, kill -9 or a lost broker, nothing is lost: run it again to go on. Ctrl-C waits for open confirms. ' +
-  'kill -9 can leave up to a quarter of a second of them, at most 100, both in QUEUE and dead. Replayed again, they make a ' +
+  'kill -9 leaves what was under way both in QUEUE and dead: a few messages at 100/s, a few hundred at 3000/s. Replayed again, they make a ' +
   'second copy with the same identity and hop. A worker that has had the first deletes the second without sending it: it ' +
   'remembers at least the last 65,536 retried or replayed copies. A worker that was restarted in between, or another process on the ' +
   'same queue, sends it again, with the same key.\n\n' +

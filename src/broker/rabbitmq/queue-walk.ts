@@ -42,8 +42,8 @@ const RETURN_MS = 50;
  * A channel passes on 32 acks to a quorum queue and keeps the rest until those are done; what it keeps when it is closed is lost
  * (seen with 3.10: of 100 acks before a close, 33 counted). So they go a few at a time, and are given time to arrive.
  */
-const ACKS_AT_ONCE = 16;
-const ACK_EVERY_MS = 10;
+const ACKS_AT_ONCE = 32;
+const ACK_EVERY_MS = 4;
 const ACKS_ARRIVE_MS = 500;
 
 /**
