@@ -25,8 +25,8 @@ interface Copy<A> {
 }
 
 /**
- * Unconfirmed at once: most of what a kill leaves both in the queue and among the dead letters, and what comes in a burst when a broker
- * takes messages again. A quarter of a second's worth.
+ * Unconfirmed at once: most of what a kill leaves both in the queue and among the dead letters, and what comes in a burst
+ * when a broker takes messages again. A quarter of a second's worth.
  */
 const MIN_UNCONFIRMED = 10;
 const MAX_UNCONFIRMED = 100;
