@@ -181,8 +181,8 @@ export class RabbitmqSource implements Source {
     const { version, warnings } = await declare(connection, queue, mode);
     if (!this.#warned) {
       for (const warning of warnings) this.#log.warn({ queue }, warning);
-      await this.#inspect(version);
       this.#log.info({ queue, version }, 'connected to RabbitMQ');
+      await this.#inspect(version);
       this.#warned = true;
     }
     await this.#consumer.open(connection, epoch);
