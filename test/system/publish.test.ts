@@ -260,24 +260,33 @@ test('messages that come back because the queue is gone are counted, and make ex
 test('a lost connection costs nothing but copies: every message is on the queue, under its one ID', async () => {
   const queue = broker.queueName();
   const journal = join(scratch, `${queue}.ndjson`);
-  const { ended } = start(['-Q', queue, '--generate', '1500', '--rate', '500', '--journal', journal, '--json']);
-  for (const bytes of [1, 40_000]) {
-    await until(() => existsSync(journal) && statSync(journal).size >= bytes);
+  const flags = ['--generate', '100000', '--rate', '500', '--journal', journal, '--json'];
+  const { child, ended } = start(['-Q', queue, ...flags]);
+  let said = '';
+  child.stderr?.on('data', (chunk: Buffer) => {
+    said += chunk.toString();
+  });
+  const losses = (): number => said.match(/connection lost; reconnecting/g)?.length ?? 0;
+  for (const [before, bytes] of [1, 40_000].entries()) {
+    await until(() => existsSync(journal) && statSync(journal).size >= bytes && losses() === before);
     const pids = await broker.ctl('list_connections', 'pid', 'client_properties');
     for (const line of pids.split('\n').filter((each) => each.includes('orderlane publish'))) {
       await broker.ctl('close_connection', line.split('\t')[0] as string, 'test');
     }
   }
+  await until(() => losses() === 2);
+  const size = statSync(journal).size;
+  await until(() => statSync(journal).size > size);
+  child.kill('SIGTERM');
   const { code, stdout, stderr } = await ended;
   assert.equal(code, 0, stderr);
-  assert.equal(stderr.match(/connection lost; reconnecting/g)?.length, 2);
   const { published, confirmed, republished } = JSON.parse(stdout) as Record<string, number>;
-  assert.deepEqual([published, confirmed], [1500, 1500]);
+  assert.equal(confirmed, published);
   const keys = entriesOf(journal).map(({ key }) => key);
-  assert.equal(new Set(keys).size, 1500);
+  assert.equal(new Set(keys).size, published);
   const found = ids(await everythingOn(queue));
   assert.deepEqual([...new Set(found)].toSorted(), keys.toSorted());
-  assert.ok(found.length - 1500 <= (republished as number));
+  assert.ok(found.length - (published as number) <= (republished as number));
 });
 
 test('a broker that is lost and does not come back within --connect-wait ends it with exit code 1 and a report', async () => {

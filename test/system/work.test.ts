@@ -28,7 +28,10 @@ async function simulated(scope: Scope): Promise<Merchants> {
 }
 
 function workArgs(queue: string, url: string): string[] {
-  return ['work', '-b', broker.url, '-Q', queue, '--url', url, '--allow-host', '127.0.0.1', '--log-format', 'json'];
+  // No call is to time out, however busy the machine is: these tests are about what is sent, not how fast.
+  const patience = ['--timeout', '4m', '--shutdown-timeout', '5m'];
+  const flags = ['--url', url, '--allow-host', '127.0.0.1', '--log-format', 'json', ...patience];
+  return ['work', '-b', broker.url, '-Q', queue, ...flags];
 }
 
 /** Orders that `publish` generates, once they are on the queue. */
