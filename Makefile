@@ -21,11 +21,11 @@ export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 STAMP := node_modules/.package-lock.json
 UNIT_TESTS := "test/*.test.ts" "test/{admin,bench,broker,cli,dispatcher,lane,merchant,shard,sim}/**/*.test.ts"
 
-.PHONY: help setup broker test-broker demo work publish merchants check test bench simulate build clean format
+.PHONY: help setup broker test-broker demo work publish merchants check test test-faults bench simulate build clean format
 help: ## Show this help
 	@echo 'orderlane: every merchant gets its own lane. Start with `make demo`.'
 	@echo
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n",$$1,$$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n",$$1,$$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo 'Targets that run the program pass ARGS on:  make demo ARGS="--duration 20s --json"'
 	@echo 'bin/orderlane is the program itself, with its exit codes:  bin/orderlane work --help'
@@ -55,6 +55,9 @@ test: $(STAMP) test-broker ## All tests, with a real RabbitMQ
 	@npm run -s lint
 	@npm run -s typecheck
 	@node --test $(ARGS) "test/**/*.test.ts"
+
+test-faults: $(STAMP) test-broker ## Every fault of the matrix, judged (ROW=, SEED=, ROUNDS=, FULL=1; LIST=1 names the rows)
+	@node test/faults/run.ts --row "$(ROW)" --seed "$(SEED)" --rounds "$(ROUNDS)" --full "$(FULL)" --list "$(LIST)" $(ARGS)
 
 bench: $(STAMP) test-broker ## The benchmark (ARGS="--help" for the options)
 	@node bench/run.ts $(if $(SCENARIO),--scenario $(SCENARIO)) $(ARGS)

@@ -1,6 +1,6 @@
 import { execFile, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -24,6 +24,11 @@ export interface PrivateBroker {
   tail(): string;
   /** Runs rabbitmqctl against it and gives its output, without headings. */
   ctl(...args: string[]): Promise<string>;
+  /** Ends it by this signal and starts it anew, with the same port and data; resolves when it is ready again. */
+  restart(signal: 'SIGTERM' | 'SIGKILL'): Promise<void>;
+  /** Stops it in the midst of whatever it does, with its sockets open, until it is thawed. */
+  freeze(): void;
+  thaw(): void;
   /** Resolves when its processes and its folder are gone. Safe twice. */
   stop(): Promise<void>;
 }
@@ -51,7 +56,8 @@ const TAIL_LINES = 40;
  * Runs the broker and its own epmd for as long as standard input stays open: when the parent dies, however it dies, the
  * pipe ends, and both go, with the folder. `sh` gives "&" commands /dev/null for standard input, hence fd 3. epmd comes
  * first, because Erlang would otherwise start one as a daemon, which nobody stops. The broker is killed outright: nothing
- * of it is to be kept, and while it starts it heeds no other signal. `kill 0` is the keeper's own group.
+ * of it is to be kept, and while it starts it heeds no other signal. `kill 0` is the keeper's own group. A broker that ends
+ * while there is a file `again` is started anew.
  */
 const KEEPER = `
 exec 3<&0 </dev/null
@@ -72,10 +78,12 @@ until timeout 1 epmd -port "$ERL_EPMD_PORT" -names >/dev/null 2>&1; do
   kill -0 $epmd 2>/dev/null || { echo "epmd did not start"; exit 1; }
   sleep 0.05
 done
-"$BROKER_BIN/rabbitmq-server" & broker=$!
-wait $broker; code=$?
-broker=
-exit $code
+while :; do
+  "$BROKER_BIN/rabbitmq-server" & broker=$!
+  wait $broker; code=$?
+  broker=
+  rm "$BROKER_DIR/again" 2>/dev/null || exit $code
+done
 `;
 
 export async function startBroker(options: BrokerOptions = {}): Promise<PrivateBroker> {
@@ -164,6 +172,34 @@ class Keeper implements PrivateBroker {
         if (line.includes('Server startup complete')) resolve(undefined);
       };
     });
+    await this.#begun(started, signal);
+    return this;
+  }
+
+  async restart(signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
+    await writeFile(join(this.dir, 'again'), '');
+    const started = new Promise<undefined>((resolve) => {
+      this.#heard = (line) => {
+        if (line.includes('Server startup complete')) resolve(undefined);
+      };
+    });
+    this.#signal(signal);
+    await this.#begun(started);
+  }
+
+  freeze(): void {
+    this.#signal('SIGSTOP');
+  }
+
+  thaw(): void {
+    this.#signal('SIGCONT');
+  }
+
+  #signal(signal: NodeJS.Signals): void {
+    process.kill(Number(readFileSync(join(this.dir, 'broker.pid'), 'utf8')), signal);
+  }
+
+  async #begun(started: Promise<undefined>, signal?: AbortSignal): Promise<void> {
     const over = new AbortController();
     const late = sleep(START_LIMIT_MS, `it was not ready within ${START_LIMIT_MS / 1000} s`, { signal: over.signal });
     const aborted = new Promise<string>((resolve) => {
@@ -173,7 +209,7 @@ class Keeper implements PrivateBroker {
       signal?.throwIfAborted();
       const failure = await Promise.race([started, this.#gone, late, aborted]);
       signal?.throwIfAborted();
-      if (failure === undefined) return this;
+      if (failure === undefined) return;
       await Promise.race([this.#silent, late, aborted]);
       throw new OrderlaneError(
         'FATAL',

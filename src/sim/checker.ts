@@ -65,6 +65,8 @@ export interface Verdict {
    * after the merchant had already accepted the message.
    */
   readonly duplicateSends: number;
+  /** The most of them that one message had. */
+  readonly mostDuplicates: number;
   /** Receipts whose body differed between sends. */
   readonly bodyChanged: number;
   /** Published messages that went to a merchant that was not theirs. */
@@ -88,10 +90,12 @@ export function check(history: History): Verdict {
   const queued = copies(history.queued);
   const receipts = new Map<string, SeenMessage>();
   let duplicateSends = 0;
+  let mostDuplicates = 0;
   let bodyChanged = 0;
   for (const receipt of history.receipts) {
     receipts.set(receipt.key, receipt);
     duplicateSends += receipt.duplicates;
+    mostDuplicates = Math.max(mostDuplicates, receipt.duplicates);
     if (receipt.bodyChanged) bodyChanged++;
   }
 
@@ -139,6 +143,7 @@ export function check(history: History): Verdict {
     doubledKeys,
     unconfirmed,
     duplicateSends,
+    mostDuplicates,
     bodyChanged,
     misdirected,
     healthy: { ...healthy, p50Ms: percentile(sorted, 50), p99Ms: percentile(sorted, 99) },

@@ -1,10 +1,9 @@
-import { createReadStream } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import type { Stats } from '../stats.ts';
-import { check, type PublishedMessage, type Verdict } from './checker.ts';
+import { check, type Verdict } from './checker.ts';
 import { Child } from './child.ts';
+import { journalOf } from './journal.ts';
 import { merchantName } from './orders.ts';
 import type { Receipt } from './receipts.ts';
 import { takeAll } from './take-all.ts';
@@ -171,12 +170,4 @@ async function receiptsOf(url: string): Promise<Receipt[]> {
     .split('\n')
     .filter((line) => line !== '')
     .map((line) => JSON.parse(line) as Receipt);
-}
-
-async function journalOf(path: string): Promise<PublishedMessage[]> {
-  const messages: PublishedMessage[] = [];
-  for await (const line of createInterface({ input: createReadStream(path) })) {
-    messages.push(JSON.parse(line) as PublishedMessage);
-  }
-  return messages;
 }

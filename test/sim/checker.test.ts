@@ -27,6 +27,7 @@ test('a run in which nothing happened has nothing to say', () => {
     doubledKeys: [],
     unconfirmed: 0,
     duplicateSends: 0,
+    mostDuplicates: 0,
     bodyChanged: 0,
     misdirected: 0,
     healthy: { published: 0, delivered: 0, p50Ms: null, p99Ms: null },
@@ -91,11 +92,14 @@ test('a key published again is one message: due when it came first, confirmed if
 });
 
 test('duplicate sends and changed bodies are summed over all receipts, other publishers’ too', () => {
-  const { duplicateSends, bodyChanged } = check1({
+  const { duplicateSends, mostDuplicates, bodyChanged } = check1({
     published: [published('a')],
     receipts: [seen('a', { duplicates: 2 }), seen('a:pay', { duplicates: 1, bodyChanged: true }), seen('stranger')],
   });
-  assert.deepEqual({ duplicateSends, bodyChanged }, { duplicateSends: 3, bodyChanged: 1 });
+  assert.deepEqual(
+    { duplicateSends, mostDuplicates, bodyChanged },
+    { duplicateSends: 3, mostDuplicates: 2, bodyChanged: 1 },
+  );
 });
 
 test('a message that went to another merchant than its own is misdirected', () => {

@@ -76,6 +76,42 @@ test('a private broker takes messages, answers rabbitmqctl, and leaves no proces
   await assert.rejects(broker.ctl('list_queues'), /is stopped/);
 });
 
+test('a private broker that is killed and started again has the same address and its messages', async () => {
+  const broker = await startBroker();
+  try {
+    const before = await connect(broker.url);
+    before.on('error', () => undefined);
+    const channel = await before.createConfirmChannel();
+    await channel.assertQueue('some', { arguments: { 'x-queue-type': 'quorum' } });
+    channel.sendToQueue('some', Buffer.from('1'), { persistent: true });
+    await channel.waitForConfirms();
+    await broker.restart('SIGKILL');
+    const after = await connect(broker.url);
+    assert.equal((await (await after.createChannel()).checkQueue('some')).messageCount, 1);
+    await after.close();
+  } finally {
+    await broker.stop();
+  }
+  assert.deepEqual(processesOf(broker.dir), []);
+  assert.equal(existsSync(broker.dir), false);
+});
+
+test('a private broker that is frozen answers when it is thawed', async () => {
+  const broker = await startBroker();
+  try {
+    broker.freeze();
+    const connecting = connect(broker.url);
+    const isFrozen = await Promise.race([connecting, sleep(200, 'frozen')]);
+    assert.equal(isFrozen, 'frozen');
+    broker.thaw();
+    await (await connecting).close();
+    broker.freeze(); // and stops all the same
+  } finally {
+    await broker.stop();
+  }
+  assert.deepEqual(processesOf(broker.dir), []);
+});
+
 test('a rabbitmqctl command that fails says what rabbitmqctl said', async () => {
   const broker = await startBroker();
   try {

@@ -1,0 +1,101 @@
+import { uniform } from '../../../src/sim/random.ts';
+import { parseScenario } from '../../../src/sim/scenario.ts';
+import type { Command } from '../../helpers/command.ts';
+import type { Row } from '../row.ts';
+
+const LATENCY = { default: { latency: { distribution: 'uniform', min: '5ms', max: '60ms' } } };
+
+/** SIGKILL at a merchant's receipt, and the next time at its 2xx, which the broker has not been told of then. */
+export const kill: Row = {
+  name: 'kill',
+  fault: 'SIGKILL of the process, at a receipt or between a 2xx and its ack',
+  short: true,
+  limitMs: 600_000,
+  async play(stage) {
+    const [orders, kills] = stage.full ? [10_000, 20] : [1_000, 4];
+    const concurrency = 200;
+    const merchants = await stage.merchants(LATENCY);
+    await stage.publish({ orders });
+    const recoveredMs: number[] = [];
+    let worker = await stage.work('-c', String(concurrency));
+    for (let n = 0; n < kills; n++) {
+      const { requests, accepted } = merchants.stats(0);
+      const more = Math.round(uniform(stage.random, 0.3, 0.8) * (orders / (kills + 1)));
+      await merchants.until((counts) =>
+        n % 2 === 0 ? counts.requests >= requests + more : counts.accepted >= accepted + more,
+      );
+      const killedAt = performance.now();
+      worker.signal('SIGKILL');
+      await worker.ended;
+      worker = await stage.work('-c', String(concurrency));
+      recoveredMs.push(await stage.nextCall(killedAt));
+    }
+    await stage.ended(worker);
+    return { bound: kills * concurrency, boundPerMessage: kills, recoveredMs };
+  },
+};
+
+/** More crashes than RabbitMQ 4's default delivery limit, each with the prefetch window full of orders that nobody sent. */
+export const crashLoop: Row = {
+  name: 'crash-loop',
+  fault: '25 crashes with a full prefetch window',
+  limitMs: 600_000,
+  async play(stage) {
+    const window = 400;
+    const concurrency = 20;
+    const crashes = 25;
+    const merchants = await stage.merchants({ default: { silent: true } });
+    await stage.publish({ orders: window + 100 });
+    const args = ['-c', String(concurrency), '--prefetch', String(window), '--merchant-concurrency', '20'];
+    for (let n = 0; n < crashes; n++) {
+      const worker = await stage.work(...args);
+      await stage.until(worker, ({ unsettled }) => unsettled === window);
+      worker.signal('SIGKILL');
+      await worker.ended;
+    }
+    merchants.setScenario(parseScenario({}));
+    const begun = performance.now();
+    const last = await stage.work(...args);
+    const recoveredMs = [await stage.nextCall(begun)];
+    await stage.ended(last);
+    return { bound: crashes * concurrency, boundPerMessage: crashes, recoveredMs };
+  },
+};
+
+/** A new process for an old one, again and again, under load. */
+export const rollingStops: Row = {
+  name: 'rolling-stops',
+  fault: 'rolling SIGTERMs under load',
+  short: true,
+  limitMs: 900_000,
+  async play(stage) {
+    const stops = stage.full ? 100 : 5;
+    const limitMs = 10_000;
+    const rate = 200;
+    await stage.merchants(LATENCY);
+    const publishing = stage.publish({ orders: stops * rate * 2, rate });
+    publishing.catch(() => undefined); // heard below
+    const recoveredMs: number[] = [];
+    const args = ['--shutdown-timeout', `${limitMs}ms`, '--timeout', '5s'];
+    const ambiguous: string[] = [];
+    let old = await stage.work(...args);
+    await stage.nextCall();
+    for (let n = 0; n < stops; n++) {
+      const fresh: Command = await stage.work(...args);
+      const begun = performance.now();
+      old.signal('SIGTERM');
+      await stage.ended(old);
+      const tookMs = performance.now() - begun;
+      if (tookMs > limitMs) throw new Error(`expected an exit within ${limitMs} ms, got ${Math.round(tookMs)} ms`);
+      const said = old.log.all.filter((line) => line['outcome'] === 'ambiguous');
+      ambiguous.push(...said.map((line) => JSON.stringify(line)));
+      recoveredMs.push(await stage.nextCall());
+      old = fresh;
+    }
+    await publishing;
+    await stage.ended(old);
+    if (ambiguous.length > 0)
+      throw new Error(`expected no ambiguous outcome, got ${ambiguous.length}: ${ambiguous[0]}`);
+    return { bound: 0, recoveredMs };
+  },
+};
