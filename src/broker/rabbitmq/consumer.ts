@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Channel, ChannelModel, ConsumeMessage } from 'amqplib';
 import { messageOf } from '../../errors.ts';
 import { AckWindow, type Unacked } from './acks.ts';
@@ -42,8 +43,14 @@ interface Live {
   wanted: boolean;
   unsettled: number;
   bytes: number;
+  /** Known from the stop on: the queue's consumers that are not ours. */
+  others: number | undefined;
 }
 
+/** How long the broker may take to take in the last acks; others may come to consume meanwhile, and are counted too. */
+const SETTLE_LIMIT_MS = 1_000;
+const UNSETTLED_LIMIT_MS = 100;
+const POLL_MS = 5;
 /** Room left for messages that are larger than the others were. */
 const HEADROOM = 0.75;
 const GROWTH = 4;
@@ -106,6 +113,7 @@ export class Consumer {
       changed: Promise.resolve(),
       unsettled: 0,
       bytes: 0,
+      others: undefined,
     };
     this.#live = live;
     if (this.#stopping) return;
@@ -156,12 +164,26 @@ export class Consumer {
     this.#stopping = true;
     const live = this.#live;
     await live?.changed;
-    if (live !== undefined) await this.#cancel(live);
+    if (live === undefined) return;
+    if (live.tags.length > 0) live.others = (await this.#consumers(live, CALL_LIMIT_MS)) - live.tags.length;
+    await this.#cancel(live);
   }
 
-  /** Writes what is due now, before the connection ends. */
-  flush(): void {
-    this.#live?.acks.flush();
+  /**
+   * Writes the acks that are due, before the connection ends, and waits until the queue has taken in all of them. A channel
+   * of RabbitMQ passes them on to a quorum queue a few dozen at a time and drops the rest when its connection is closed
+   * (seen with 3.10 and 4.0: 600 of 600 came again). A cancelled consumer counts until its deliveries are settled.
+   */
+  async settle(): Promise<void> {
+    const live = this.#live;
+    if (live === undefined) return;
+    live.acks.flush();
+    const { others } = live;
+    if (others === undefined) return;
+    // With unsettled deliveries it would count for ever.
+    const giveUpAt = performance.now() + (live.unsettled === 0 ? SETTLE_LIMIT_MS : UNSETTLED_LIMIT_MS);
+    while (performance.now() < giveUpAt && (await this.#consumers(live, SETTLE_LIMIT_MS)) > others)
+      await sleep(POLL_MS);
   }
 
   /** Raises what the broker may send to this many. */
@@ -180,6 +202,11 @@ export class Consumer {
     const tags = live.tags.splice(0);
     live.prefetch = 0;
     await Promise.all(tags.map((tag) => within(CALL_LIMIT_MS, 'basic.cancel', live.channel.cancel(tag))));
+  }
+
+  async #consumers(live: Live, limitMs: number): Promise<number> {
+    const counting = live.channel.checkQueue(this.#options.queue);
+    return (await within(limitMs, 'the count of consumers', counting)).consumerCount;
   }
 
   #onMessage(live: Live, message: ConsumeMessage | null): void {

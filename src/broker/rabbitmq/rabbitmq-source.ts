@@ -172,7 +172,9 @@ export class RabbitmqSource implements Source {
         this.#log.warn({ err: error, count: this.#publisher.pending }, 'their orders go back to the queue');
       });
     }
-    this.#consumer.flush();
+    await this.#consumer
+      .settle()
+      .catch((error: unknown) => this.#log.warn({ err: error }, 'the last acknowledgements may be lost'));
     await Promise.all([this.#consuming.stop(), this.#publishing.stop()]);
   }
 

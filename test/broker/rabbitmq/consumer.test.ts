@@ -14,6 +14,8 @@ class FakeChannel extends EventEmitter {
   readonly calls: string[] = [];
   /** Whether replies wait for `reply`. */
   slow = false;
+  /** How many consumers the queue has, those included that are cancelled and have unsettled deliveries. */
+  consumers = 1;
   /** How many unsettled deliveries its consumers allow, together. */
   allowed = 0;
   #next = 0;
@@ -35,6 +37,11 @@ class FakeChannel extends EventEmitter {
   cancel(tag: string): Promise<void> {
     this.allowed = 0;
     return this.#answer(`cancel ${tag.replace(/-\d+$/, '')}`);
+  }
+
+  async checkQueue(queue: string): Promise<{ readonly consumerCount: number }> {
+    await this.#answer(`count ${queue}`);
+    return { consumerCount: this.consumers };
   }
 
   deliver(bytes: number): void {
@@ -101,7 +108,7 @@ test('it consumes with its prefetch, and counts what is unsettled', async () => 
   assert.equal(rig.window, '2 of 30 bytes');
   rig.ack();
   assert.equal(rig.window, '1 of 20 bytes');
-  rig.consumer.flush();
+  await rig.consumer.settle();
   assert.equal(channel.written.length, 1);
 });
 
@@ -118,7 +125,7 @@ test('a delivery of a channel that is gone cannot be acked on the next one', asy
   assert.equal(rig.consumer.ack(old), false);
   assert.deepEqual([rig.consumer.isCurrent(1), rig.consumer.isCurrent(2)], [false, true]);
   assert.equal(rig.consumer.ack(current), true);
-  rig.consumer.flush();
+  await rig.consumer.settle();
   assert.deepEqual([first.written.length, second.written.length], [0, 1]);
 });
 
@@ -248,7 +255,40 @@ test('a stop takes no more, and what is in hand can still be acked', async () =>
   await other.consumer.stop();
   other.ack(2);
   await turn();
-  assert.deepEqual(channel.calls, ['prefetch 75', 'consume orders', 'cancel t']);
+  assert.equal(channel.calls.filter((call) => call === 'cancel t').length, 1);
+});
+
+test('after a stop the connection may end when the queue has taken in the last acks', async () => {
+  const rig = new Rig();
+  const channel = await rig.open();
+  channel.consumers = 3; // two are others'
+  channel.deliver(10);
+  await rig.consumer.stop();
+  rig.ack();
+  let settled = false;
+  channel.slow = true;
+  const settling = rig.consumer.settle().then(() => {
+    settled = true;
+  });
+  await turn();
+  assert.equal(channel.written.length, 1);
+  await channel.reply();
+  assert.equal(settled, false);
+  channel.consumers = 2;
+  channel.slow = false;
+  await channel.reply();
+  await settling;
+  assert.ok(settled);
+});
+
+test('a consumer that was not stopped writes its acks and does not wait for the queue', async () => {
+  const rig = new Rig();
+  const channel = await rig.open();
+  channel.deliver(10);
+  rig.ack();
+  await rig.consumer.settle();
+  assert.equal(channel.written.length, 1);
+  assert.deepEqual(channel.calls, ['prefetch 75', 'consume orders']);
 });
 
 test('a stop while the consumer is being started resolves when it has been cancelled', async () => {
@@ -263,10 +303,11 @@ test('a stop while the consumer is being started resolves when it has been cance
     stopped = true;
   });
   await channel.reply(); // the consume
+  await channel.reply(); // the count
   const early = stopped;
   await channel.reply(); // the cancel
   await Promise.all([opening, stopping]);
-  assert.deepEqual(channel.calls, ['prefetch 75', 'consume orders', 'cancel t']);
+  assert.deepEqual(channel.calls, ['prefetch 75', 'consume orders', 'count orders', 'cancel t']);
   assert.equal(early, false, 'the broker might still have sent');
 });
 
