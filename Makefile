@@ -56,8 +56,8 @@ test: $(STAMP) test-broker ## All tests, with a real RabbitMQ
 	@npm run -s typecheck
 	@node --test $(ARGS) "test/**/*.test.ts"
 
-test-faults: $(STAMP) test-broker ## Every fault of the matrix, judged (ROW=, SEED=, ROUNDS=, FULL=1; LIST=1 names the rows)
-	@node test/faults/run.ts --row "$(ROW)" --seed "$(SEED)" --rounds "$(ROUNDS)" --full "$(FULL)" --list "$(LIST)" $(ARGS)
+test-faults: $(STAMP) test-broker ## Every fault of the matrix, judged (ARGS="--help" for the options)
+	@node test/faults/run.ts --row "$(ROW)" --seed "$(SEED)" --rounds "$(ROUNDS)" --full "$(FULL)" --broker "$(BROKER)" --list "$(LIST)" $(ARGS)
 
 bench: $(STAMP) test-broker ## The benchmark (ARGS="--help" for the options)
 	@node bench/run.ts $(if $(SCENARIO),--scenario $(SCENARIO)) $(ARGS)

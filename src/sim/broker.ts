@@ -40,6 +40,8 @@ export interface BrokerOptions {
   readonly management?: boolean;
   /** Aborting while it starts stops it, and rejects with the signal's reason. */
   readonly signal?: AbortSignal;
+  /** A folder with a Debian of its own that has RabbitMQ, to be run in by chroot; needs root. @default the system */
+  readonly root?: string;
   /** Picks distinct free ports on 127.0.0.1. @default what the system hands out */
   readonly choosePorts?: (count: number) => Promise<readonly number[]>;
 }
@@ -51,6 +53,7 @@ const CTL_LIMIT_MS = 60_000;
 const STOP_LIMIT_MS = 10_000;
 const STARTS = 5;
 const TAIL_LINES = 40;
+const PREFIX = 'orderlane-broker-';
 
 /**
  * Runs the broker and its own epmd for as long as standard input stays open: when the parent dies, however it dies, the
@@ -62,6 +65,9 @@ const TAIL_LINES = 40;
 const KEEPER = `
 exec 3<&0 </dev/null
 broker=
+run() {
+  if [ -n "$BROKER_ROOT" ]; then exec chroot "$BROKER_ROOT" "$@"; else exec "$@"; fi
+}
 cleanup() {
   trap : TERM INT HUP
   [ -z "$broker" ] || kill -KILL $broker
@@ -73,13 +79,13 @@ trap 'cleanup 2>/dev/null' EXIT
 trap 'exit 143' TERM INT HUP
 (while read -r _ <&3; do :; done; kill -TERM $$) &
 exec 3<&-
-epmd -port "$ERL_EPMD_PORT" -address 127.0.0.1 & epmd=$!
-until timeout 1 epmd -port "$ERL_EPMD_PORT" -names >/dev/null 2>&1; do
+run epmd -port "$ERL_EPMD_PORT" -address 127.0.0.1 & epmd=$!
+until (run timeout 1 epmd -port "$ERL_EPMD_PORT" -names) >/dev/null 2>&1; do
   kill -0 $epmd 2>/dev/null || { echo "epmd did not start"; exit 1; }
   sleep 0.05
 done
 while :; do
-  "$BROKER_BIN/rabbitmq-server" & broker=$!
+  run "$BROKER_BIN/rabbitmq-server" & broker=$!
   wait $broker; code=$?
   broker=
   rm "$BROKER_DIR/again" 2>/dev/null || exit $code
@@ -88,10 +94,11 @@ done
 
 export async function startBroker(options: BrokerOptions = {}): Promise<PrivateBroker> {
   options.signal?.throwIfAborted();
-  if (!existsSync(join(BIN, 'rabbitmq-server'))) {
+  const server = join(options.root ?? '/', BIN, 'rabbitmq-server');
+  if (!existsSync(server)) {
     throw new OrderlaneError(
       'FATAL',
-      `RabbitMQ not found: expected ${BIN}/rabbitmq-server. Install it with "make setup", or with ` +
+      `RabbitMQ not found: expected ${server}. Install it with "make setup", or with ` +
         '"sudo apt-get install --no-install-recommends rabbitmq-server".',
     );
   }
@@ -141,13 +148,14 @@ class Keeper implements PrivateBroker {
   }
 
   static async spawn(options: BrokerOptions): Promise<Keeper> {
-    const { schedulers = 1, management = false, choosePorts = freePorts } = options;
+    const { schedulers = 1, management = false, root = '', choosePorts = freePorts } = options;
     const [port, distPort, epmdPort, apiPort] = (await choosePorts(4)) as [number, number, number, number];
-    const dir = await mkdtemp(join(tmpdir(), 'orderlane-broker-'));
+    const dir = await mkdtemp(root === '' ? join(tmpdir(), PREFIX) : join(root, 'tmp', PREFIX));
     const api = management ? `management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = ${apiPort}\n` : '';
     await writeFile(join(dir, 'rabbitmq.conf'), configuration(port) + api);
     await writeFile(join(dir, 'enabled_plugins'), management ? '[rabbitmq_management].\n' : '[].\n');
-    const keeper = new Keeper(dir, port, environment(dir, distPort, epmdPort, schedulers));
+    const own = environment(dir.slice(root.length), distPort, epmdPort, schedulers);
+    const keeper = new Keeper(dir, port, { ...own, BROKER_DIR: dir, BROKER_ROOT: root });
     if (management) keeper.managementUrl = `http://127.0.0.1:${apiPort}`;
     return keeper;
   }
@@ -225,7 +233,9 @@ class Keeper implements PrivateBroker {
     if (this.#stopped !== undefined) throw new OrderlaneError('FATAL', 'rabbitmqctl: the private RabbitMQ is stopped');
     try {
       const options = { env: this.#env, timeout: CTL_LIMIT_MS, maxBuffer: 64 * 1024 * 1024 };
-      const { stdout } = await promisify(execFile)(join(BIN, 'rabbitmqctl'), [...args, '--silent'], options);
+      const root = this.#env['BROKER_ROOT'] as string;
+      const [command, ...before] = [...(root === '' ? [] : ['chroot', root]), join(BIN, 'rabbitmqctl')];
+      const { stdout } = await promisify(execFile)(command as string, [...before, ...args, '--silent'], options);
       return stdout;
     } catch (error) {
       const said = (error as { stderr?: string }).stderr?.trim();
@@ -284,7 +294,7 @@ raft.wal_max_size_bytes = 67108864
 `;
 }
 
-/** All of it: the caller's own RABBITMQ_ and ERL_ variables are about another broker. */
+/** `dir` as the broker sees it. All of it: the caller's own RABBITMQ_ and ERL_ variables are about another broker. */
 function environment(
   dir: string,
   distPort: number,
@@ -296,7 +306,6 @@ function environment(
     PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/usr/bin:/sbin:/bin`,
     LANG: 'C.UTF-8',
     HOME: dir,
-    BROKER_DIR: dir,
     BROKER_BIN: BIN,
     ERL_EPMD_PORT: String(epmdPort),
     ERL_EPMD_ADDRESS: '127.0.0.1',

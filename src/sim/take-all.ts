@@ -1,3 +1,4 @@
+import { crc32 } from 'node:zlib';
 import { type ChannelModel, type ConsumeMessage, connect } from 'amqplib';
 import { HEADER } from '../broker/codec/headers.ts';
 import { names, topologyOf } from '../broker/rabbitmq/topology.ts';
@@ -7,6 +8,8 @@ export interface TakenMessage {
   readonly merchant: string;
   /** Why it is there, for a dead letter. */
   readonly reason: string;
+  /** CRC-32. */
+  readonly bodyHash: number;
 }
 
 export interface TakenQueues {
@@ -66,12 +69,13 @@ async function presentOf(connection: ChannelModel, queues: readonly string[]): P
   return present;
 }
 
-function read({ properties }: ConsumeMessage): TakenMessage {
+function read({ properties, content }: ConsumeMessage): TakenMessage {
   const headers = properties.headers ?? {};
   const text = (value: unknown): string => (typeof value === 'string' ? value : '');
   return {
     identity: text(headers[HEADER.identity]) || text(properties.messageId),
     merchant: text(headers[HEADER.merchantId]),
     reason: text(headers[HEADER.reason]),
+    bodyHash: crc32(content),
   };
 }

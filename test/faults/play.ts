@@ -41,8 +41,9 @@ export async function playRound(row: Row, options: RoundOptions): Promise<Round>
   const problems: string[] = [];
   try {
     played = await Promise.race([row.play(stage), late]);
-    ({ verdict } = await Promise.race([stage.judge(stage.receipts), late]));
-    problems.push(...faultsOf(verdict, played));
+    const judged = await Promise.race([stage.judge(stage.receipts), late]);
+    verdict = judged.verdict;
+    problems.push(...faultsOf(verdict, played), ...(played.judgeDead?.(judged.dead) ?? []));
   } catch (error) {
     problems.push(messageOf(error));
   }

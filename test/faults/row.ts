@@ -1,4 +1,5 @@
 import type { Verdict } from '../../src/sim/checker.ts';
+import type { TakenMessage } from '../../src/sim/take-all.ts';
 import type { Stage } from './stage.ts';
 
 /** One row of the matrix: a fault, and what must be true of a run that it hits. */
@@ -27,6 +28,8 @@ export interface Played {
   readonly deadLettered?: number;
   /** Messages that may have a second end: a copy that a lost confirm explains. @default 0 */
   readonly doubled?: number;
+  /** What else must be true of the dead letters; says what is not. */
+  readonly judgeDead?: (dead: readonly TakenMessage[]) => string[];
 }
 
 /** Where a verdict is not what it must be; empty when all is well. */

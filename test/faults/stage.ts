@@ -25,12 +25,24 @@ export interface StageOptions {
   readonly full: boolean;
 }
 
-export interface Load {
-  readonly orders: number;
-  /** Orders a second. @default as fast as it goes */
-  readonly rate?: number;
-  /** @default 50 */
-  readonly merchants?: number;
+/** What `orderlane publish` is to publish: made-up orders, or those of a file. */
+export type Load =
+  | {
+      readonly orders: number;
+      /** Orders a second. @default as fast as it goes */
+      readonly rate?: number;
+      /** @default 50 */
+      readonly merchants?: number;
+    }
+  | { readonly file: string };
+
+/** More than any row can wait for, for `publishing` that is stopped. */
+export const ENDLESS = 10_000_000;
+
+export interface Publishing {
+  readonly done: Promise<void>;
+  /** Resolves when it has ended and all that it has published is confirmed. */
+  stop(): Promise<void>;
 }
 
 /** Figures of one `stats` line. */
@@ -59,6 +71,7 @@ export class Stage implements Scope {
   readonly #published: PublishedMessage[] = [];
   #republished = 0;
   #merchants: Merchants | undefined;
+  #receipts: Iterable<Receipt> | undefined;
 
   constructor(options: StageOptions) {
     this.broker = options.broker;
@@ -88,22 +101,42 @@ export class Stage implements Scope {
   }
 
   /** `orderlane publish` to its end; resolves when all is confirmed. */
-  async publish({ orders, rate, merchants = 50 }: Load): Promise<void> {
+  async publish(load: Load): Promise<void> {
+    await this.publishing(load).done;
+  }
+
+  /** `orderlane publish` until it is stopped, or has published all. */
+  publishing(load: Load): Publishing {
     const journal = join(this.dir, `journal-${this.#journals.length}.ndjson`);
     this.#journals.push(journal);
-    const args = ['publish', '-b', this.broker.url, '-Q', this.queue, '--generate', String(orders)];
-    args.push('--merchants', String(merchants), '--zipf', '0', '--seed', String(this.seed));
-    args.push('--journal', journal, '--json', '--connect-wait', '2m');
-    if (rate !== undefined) args.push('--rate', String(rate));
+    const args = ['publish', '-b', this.broker.url, '-Q', this.queue];
+    args.push('--journal', journal, '--json', '--connect-wait', '2m', ...loadFlags(load, this.seed));
     const child = launch(args);
     this.after(() => child.kill('SIGKILL'));
-    const [out, err, [code]] = await Promise.all([
-      text(child.stdout as NodeJS.ReadableStream),
-      text(child.stderr as NodeJS.ReadableStream),
-      once(child, 'close') as Promise<[number | null]>,
-    ]);
-    assert.equal(code, 0, `publish ended with ${code}: ${err}`);
-    this.#republished += (JSON.parse(out) as { republished: number }).republished;
+    const done = (async () => {
+      const [out, err, [code]] = await Promise.all([
+        text(child.stdout as NodeJS.ReadableStream),
+        text(child.stderr as NodeJS.ReadableStream),
+        once(child, 'close') as Promise<[number | null]>,
+      ]);
+      assert.equal(code, 0, `publish ended with ${code}: ${err}`);
+      this.#republished += (JSON.parse(out) as { republished: number }).republished;
+    })();
+    done.catch(() => undefined); // whoever waits for it hears it
+    return {
+      done,
+      stop: async () => {
+        child.kill('SIGTERM');
+        await done;
+      },
+    };
+  }
+
+  /** What `publish` has published so far and the broker has confirmed. */
+  async messages(): Promise<readonly PublishedMessage[]> {
+    const messages = [...this.#published];
+    for (const journal of this.#journals) messages.push(...(await journalOf(journal)));
+    return messages;
   }
 
   /** Counts a message that the row has published by itself, and that the broker has confirmed. */
@@ -164,8 +197,7 @@ export class Stage implements Scope {
   async judge(
     receipts: Iterable<Receipt>,
   ): Promise<{ readonly verdict: Verdict; readonly dead: readonly TakenMessage[] }> {
-    const published = [...this.#published];
-    for (const journal of this.#journals) published.push(...(await journalOf(journal)));
+    const published = await this.messages();
     const queues = await takeAll(this.broker.url, this.queue);
     const identities = (messages: readonly TakenMessage[]): string[] => messages.map(({ identity }) => identity);
     const verdict = check({
@@ -178,9 +210,13 @@ export class Stage implements Scope {
     return { verdict, dead: queues.dead };
   }
 
-  /** The simulated merchants' receipts; a row with servers of its own has its own. */
+  /** What merchants have received: the simulated ones, or those of a row with servers of its own. */
   get receipts(): Iterable<Receipt> {
-    return this.#merchants?.receipts ?? [];
+    return this.#receipts ?? this.#merchants?.receipts ?? [];
+  }
+
+  set receipts(own: Iterable<Receipt>) {
+    this.#receipts = own;
   }
 
   /** Ends everything, last first. */
@@ -191,4 +227,12 @@ export class Stage implements Scope {
   #urlTemplate(): string {
     return (this.#merchants as Merchants).urlTemplate;
   }
+}
+
+function loadFlags(load: Load, seed: number): string[] {
+  if ('file' in load) return ['--file', load.file];
+  const { orders, rate, merchants = 50 } = load;
+  const flags = ['--generate', String(orders), '--merchants', String(merchants), '--zipf', '0'];
+  flags.push('--seed', String(seed));
+  return rate === undefined ? flags : [...flags, '--rate', String(rate)];
 }

@@ -1,7 +1,7 @@
 import { below } from '../../../src/sim/random.ts';
 import type { Command } from '../../helpers/command.ts';
 import type { Row } from '../row.ts';
-import type { Stage } from '../stage.ts';
+import { ENDLESS, type Stage } from '../stage.ts';
 
 const QUICK = { default: { latency: { distribution: 'uniform', min: '5ms', max: '60ms' } } };
 /** Orders a second. */
@@ -54,8 +54,7 @@ function brokerLost(
     async play(stage) {
       const times = stage.full ? 5 : 1;
       const merchants = await stage.merchants(QUICK);
-      const publishing = stage.publish({ orders: 15 * RATE * times, rate: RATE });
-      publishing.catch(() => undefined); // heard below
+      const load = stage.publishing({ orders: ENDLESS, rate: RATE });
       const worker = await stage.work(...(await args(stage)));
       const recoveredMs: number[] = [];
       for (let n = 0; n < times; n++) {
@@ -64,7 +63,7 @@ function brokerLost(
         const overAt = await fell(stage, worker);
         recoveredMs.push(await stage.nextCall(overAt));
       }
-      await publishing;
+      await load.stop();
       await stage.ended(worker);
       // What the publisher has published twice, for want of a confirm, are two messages with one key.
       return { bound: stage.republished, recoveredMs };
@@ -106,8 +105,7 @@ export const blackHole: Row = {
     const times = stage.full ? 5 : 1;
     await stage.merchants(QUICK);
     const proxy = await stage.proxy();
-    const publishing = stage.publish({ orders: 15 * RATE * times, rate: RATE });
-    publishing.catch(() => undefined); // heard below
+    const load = stage.publishing({ orders: ENDLESS, rate: RATE });
     const worker = await stage.work('-b', `${proxy.url}?heartbeat=${HEARTBEAT_S}`);
     const recoveredMs: number[] = [];
     for (let n = 0; n < times; n++) {
@@ -126,7 +124,7 @@ export const blackHole: Row = {
       await worker.log.until(() => worker.log.matching(BACK).length >= back + 2);
       recoveredMs.push(await stage.nextCall(overAt));
     }
-    await publishing;
+    await load.stop();
     await stage.ended(worker);
     return { bound: 0, recoveredMs };
   },
