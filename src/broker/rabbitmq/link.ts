@@ -47,6 +47,8 @@ export class Link {
   #failures = 0;
   /** Why the connection that is being set up is not to be used. */
   #unusable: string | undefined;
+  /** Ends the setup that is under way: what it waits for need not come when the socket is gone. */
+  #abandonSetup: (why: Error) => void = () => undefined;
 
   constructor(role: string, addresses: Addresses, events: LinkEvents) {
     this.#role = role;
@@ -97,7 +99,10 @@ export class Link {
   /** Drops the connection of this epoch, if it is still the one, and connects anew. */
   fail(epoch: number, why: string): void {
     const state = this.#state;
-    if (state.kind === 'connecting' && epoch === this.#epoch) this.#unusable ??= why;
+    if (state.kind === 'connecting' && epoch === this.#epoch) {
+      this.#unusable ??= why;
+      this.#abandonSetup(new Error(why));
+    }
     if (state.kind !== 'open' || state.epoch !== epoch) return;
     this.#state = { kind: 'connecting' };
     void closeQuietly(state.connection);
@@ -130,6 +135,9 @@ export class Link {
       });
       const epoch = ++this.#epoch;
       this.#unusable = undefined;
+      const abandoned = Promise.withResolvers<never>();
+      abandoned.promise.catch(() => undefined); // heard while there is a setup
+      this.#abandonSetup = abandoned.reject;
       // Both always listened to, from the first moment: an unheard 'error' would end the process.
       let why: string | undefined;
       connection.on('error', (error: Error) => {
@@ -138,7 +146,8 @@ export class Link {
       connection.on('close', (error?: Error) => {
         this.fail(epoch, why ?? (error === undefined ? 'the connection closed' : messageOf(error)));
       });
-      await within(SETUP_LIMIT_MS, 'the setup of channels and queues', this.#events.open(connection, epoch));
+      const setup = Promise.race([this.#events.open(connection, epoch), abandoned.promise]);
+      await within(SETUP_LIMIT_MS, 'the setup of channels and queues', setup);
       if (this.#isStopped()) throw new Error('stopped');
       if (this.#unusable !== undefined) throw new Error(this.#unusable);
       this.#state = { kind: 'open', connection, epoch };

@@ -210,6 +210,20 @@ test('a setup that fails, or that loses its connection, is started over', async 
   );
 });
 
+test('a setup whose connection is lost is started over although what it waits for never comes', {
+  timeout: 10_000,
+}, async (t) => {
+  const broker = new Handshaker();
+  const rig = await Rig.of(t, broker);
+  rig.opening = async (epoch) => {
+    if (epoch > 1) return;
+    broker.cut();
+    await new Promise(() => undefined); // amqplib's close of a channel whose socket dies first
+  };
+  await rig.link.start(30_000);
+  assert.ok(rig.told.includes('open 2'));
+});
+
 test('a connection that is reported unusable while it is being set up is not taken for a good one', async (t) => {
   const broker = new Handshaker();
   const rig = await Rig.of(t, broker);

@@ -54,6 +54,6 @@ export const memoryAlarm: Row = alarm(
 export const diskAlarm: Row = alarm(
   'disk-alarm',
   'disk alarm while merchants fail and are held',
-  ['set_disk_free_limit', '900TB'],
+  ['set_disk_free_limit', '900000GB'],
   ['set_disk_free_limit', '64MB'],
 );
