@@ -19,6 +19,11 @@ export interface PublisherEvents {
 
 const MAX_UNCONFIRMED = 1000;
 const RETRY_MS = 1000;
+/**
+ * A channel remembers that a quorum queue with reject-publish is full, and may not hear that it has room again (seen with
+ * 3.10 when the limit of an empty queue was lifted): after so many refusals of one message a fresh one is asked.
+ */
+const MAX_REFUSALS = 15;
 
 /**
  * Publishes with confirms and `mandatory`, and tries again for as long as the process lives: what it holds is unsettled
@@ -36,6 +41,8 @@ export class Publisher {
   #todo: Outgoing[] = [];
   readonly #unconfirmed = new Map<string, Outgoing>();
   readonly #returned = new Set<string>();
+  /** How often the broker has refused messages that no queue has yet, on this connection. */
+  readonly #refusals = new Map<Outgoing, number>();
   /** Messages that wait to be tried again. */
   #later = 0;
   #warned = false;
@@ -90,6 +97,7 @@ export class Publisher {
     this.#todo = [...this.#unconfirmed.values(), ...this.#todo];
     this.#unconfirmed.clear();
     this.#returned.clear();
+    this.#refusals.clear();
   }
 
   publish(message: Outgoing): void {
@@ -138,13 +146,21 @@ export class Publisher {
       const returned = this.#returned.delete(id);
       if (error === null && !returned) {
         this.#warned = false;
+        this.#refusals.delete(message);
         message.done();
       } else {
         this.#tryLater(message, returned ? 'there is no such queue' : 'the broker refused it');
+        if (!returned) this.#onRefusal(message);
       }
       this.#pump();
     });
     this.#unconfirmed.set(id, message);
+  }
+
+  #onRefusal(message: Outgoing): void {
+    const refusals = (this.#refusals.get(message) ?? 0) + 1;
+    this.#refusals.set(message, refusals);
+    if (refusals === MAX_REFUSALS) this.#events.failed(this.#epoch, `the broker refused a message ${refusals} times`);
   }
 
   #tryLater(message: Outgoing, reason: string): void {

@@ -110,6 +110,26 @@ for (const [what, refuse] of [
   });
 }
 
+test('a message that is refused again and again is published on a fresh connection', async (t) => {
+  const rig = new Rig(t);
+  const first = await rig.open();
+  rig.publish('a');
+  for (let refusals = 1; refusals <= 15; refusals++) {
+    assert.deepEqual(rig.failures, []);
+    first.nack(refusals);
+    if (refusals < 15) t.mock.timers.tick(1000);
+  }
+  assert.deepEqual(rig.failures, ['the broker refused a message 15 times']);
+  const second = await rig.open();
+  t.mock.timers.tick(1000);
+  assert.equal(second.bodies, 'a');
+  second.nack(1);
+  assert.equal(rig.failures.length, 1, 'what was refused on the last connection counts');
+  t.mock.timers.tick(1000);
+  second.ack(2);
+  assert.deepEqual(rig.done, ['a']);
+});
+
 test('a message is pending until a queue has it, also while it waits to be tried again', async (t) => {
   const rig = new Rig(t);
   const connection = await rig.open();
