@@ -2,6 +2,8 @@ import type { Row } from './row.ts';
 import { diskAlarm, memoryAlarm } from './rows/alarms.ts';
 import { blackHole, brokerFrozen, brokerKilled, brokerRestarted, connectionsClosed } from './rows/broker.ts';
 import { closeCut, confirmLost, flowCut, setupCut, startCut } from './rows/cuts.ts';
+import { badMessages } from './rows/input.ts';
+import { oddMerchants } from './rows/merchants.ts';
 import { crashLoop, kill, rollingStops } from './rows/process.ts';
 import { consumerCancelled, consumerTimeout, queueDeleted } from './rows/queue.ts';
 
@@ -32,4 +34,6 @@ export const MATRIX: readonly Row[] = [
   confirmLost,
   bindingDeleted,
   ...threadRows,
+  oddMerchants,
+  badMessages,
 ];

@@ -114,7 +114,7 @@ export const flowCut: Row = {
   short: true,
   limitMs: 600_000,
   async play(stage) {
-    const cuts = stage.full ? 100 : 12;
+    const cuts = stage.full ? 100 : 8;
     await stage.merchants({ default: { ...QUICK.default, failing: { status: 500, fraction: 0.5 } } });
     const proxy = await stage.proxy();
     const load = stage.publishing({ orders: ENDLESS, rate: 2 * RATE });

@@ -71,7 +71,7 @@ export const rollingStops: Row = {
   short: true,
   limitMs: 900_000,
   async play(stage) {
-    const stops = stage.full ? 100 : 5;
+    const stops = stage.full ? 100 : 4;
     const limitMs = 10_000;
     await stage.merchants(LATENCY);
     const load = stage.publishing({ orders: ENDLESS, rate: 200 });

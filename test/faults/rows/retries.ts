@@ -37,7 +37,8 @@ function blockedLadder(
       merchants.setScenario(parseScenario({}));
       const mendedAt = performance.now();
       await mend(stage, rung);
-      const recoveredMs = [await stage.nextCall(mendedAt)];
+      await stage.until(worker, ({ unsettled }) => unsettled === 0);
+      const recoveredMs = [performance.now() - mendedAt];
       await stage.ended(worker);
       return { bound: 0, recoveredMs };
     },

@@ -18,7 +18,6 @@ function threadLost(name: string, act: string, fault: string, args: readonly str
   return {
     name,
     fault,
-    short: name === 'thread-exit',
     async play(stage) {
       const orders = stage.full ? 5_000 : 600;
       await stage.merchants({ default: { latency: { distribution: 'uniform', min: '20ms', max: '200ms' } } });
