@@ -88,7 +88,13 @@ export class OddMerchants {
         const { url = '', headers } = request;
         const merchant = url.split('/')[1] ?? '';
         const attempt = String(headers['orderlane-attempt']);
-        const message = this.receipts.sent(String(headers['idempotency-key']), merchant, attempt, crc32(body));
+        const message = this.receipts.sent(
+          String(headers['idempotency-key']),
+          merchant,
+          attempt,
+          crc32(body),
+          Date.now(),
+        );
         const oddity = ALWAYS[merchant] ?? (attempt === '1' ? ODDITIES[merchant] : undefined);
         // A complete status of 2xx, whatever body follows it.
         const accepts = oddity === undefined || oddity === ALWAYS['bombing'] || oddity === ALWAYS['endless'];
