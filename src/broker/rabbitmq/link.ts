@@ -129,8 +129,11 @@ export class Link {
     try {
       const dialling = this.#dial(url);
       connection = await within(limitMs, 'a connection attempt', dialling).catch((error: unknown) => {
-        // One that comes too late must not stay open.
-        dialling.then(closeQuietly, () => undefined);
+        // One that comes too late must not stay open; nor may it be lost unheard, which would end the process.
+        dialling.then(
+          (late) => closeQuietly(late.on('error', () => undefined)),
+          () => undefined,
+        );
         throw error;
       });
       const epoch = ++this.#epoch;

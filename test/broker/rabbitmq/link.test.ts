@@ -24,15 +24,20 @@ const CONNECTION_OPEN = (10 << 16) | 40;
 const CONNECTION_CLOSE = (10 << 16) | 50;
 
 /** A listener that takes part in AMQP's handshake and its good-bye, and no further. */
-class Handshaker {
+class Handshaker extends EventEmitter {
   readonly sockets = new Set<Socket>();
   /** Answers the login with this code and text instead. */
   refusal: { readonly replyCode: number; readonly replyText: string } | undefined;
+  /** Keeps the last answer of each handshake back, and hands it over. */
+  holdBack: ((answer: () => void) => void) | undefined;
+  /** Does not answer a good-bye. */
+  isRude = false;
   readonly #server: Server | TlsServer;
   readonly #scheme: string;
 
   /** Behind TLS, if it has a certificate. */
   constructor(identity?: { readonly cert: string; readonly key: string; readonly clients?: string }) {
+    super();
     const accept = (socket: Socket): void => this.#accept(socket);
     this.#scheme = identity === undefined ? 'amqp' : 'amqps';
     if (identity === undefined) {
@@ -91,8 +96,14 @@ class Handshaker {
     if (method === CONNECTION_START_OK) {
       if (this.refusal === undefined) send(amqp.ConnectionTune, { channelMax: 0, frameMax: 131_072, heartbeat: 0 });
       else send(amqp.ConnectionClose, { ...this.refusal, classId: 0, methodId: 0 });
-    } else if (method === CONNECTION_OPEN) send(amqp.ConnectionOpenOk, {});
-    else if (method === CONNECTION_CLOSE) send(amqp.ConnectionCloseOk, {});
+    } else if (method === CONNECTION_OPEN) {
+      const answer = (): void => send(amqp.ConnectionOpenOk, {});
+      if (this.holdBack === undefined) answer();
+      else this.holdBack(answer);
+    } else if (method === CONNECTION_CLOSE) {
+      this.emit('goodbye');
+      if (!this.isRude) send(amqp.ConnectionCloseOk, {});
+    }
   }
 }
 
@@ -234,6 +245,27 @@ test('a connection that is reported unusable while it is being set up is not tak
   await rig.link.start(10_000);
   assert.ok(rig.told.includes('lost 1'), 'it stays on a connection that consumes nothing');
   await rig.heard('open 2');
+});
+
+test('a connection that comes too late is closed, and does no harm when it is lost in that', async (t) => {
+  const broker = new Handshaker();
+  const rig = await Rig.of(t, broker);
+  broker.isRude = true;
+  const held = new Promise<() => void>((resolve) => {
+    broker.holdBack = resolve;
+  });
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const starting = rig.link.start(1);
+  const answer = await held;
+  t.mock.timers.tick(1_000);
+  assert.match((await refusal(starting)).message, /did not answer a connection attempt within 1000 ms/);
+  answer();
+  await once(broker, 'goodbye');
+  const [socket] = broker.sockets;
+  const gone = once(socket as Socket, 'close');
+  broker.cut(); // an error that nobody hears would end the process
+  await gone;
+  await new Promise((resolve) => setImmediate(resolve));
 });
 
 test('addresses are tried in turn', async (t) => {
