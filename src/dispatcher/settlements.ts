@@ -27,11 +27,13 @@ export interface SettlementParts {
   };
 }
 
-/** A settlement that is not durable yet. A late twin's has no entry. */
+/** A settlement that is not durable yet. What was refused, and a late twin, has no entry. */
 interface Settling {
   readonly key: string;
   readonly entry: Entry | undefined;
   readonly settlement: Settlement;
+  /** Further arrivals of a copy without an entry. */
+  twins: Delivery[] | undefined;
 }
 
 const RELEASE_DELAY_MS = 1000;
@@ -45,6 +47,8 @@ export class Settlements {
   readonly #parts: SettlementParts;
   readonly #deferral: Deferral;
   readonly #settling = new Map<Delivery, Settling>();
+  /** Those of them without an entry, by key: the ledger does not know that they are in hand. */
+  readonly #apart = new Map<string, Delivery>();
 
   constructor(options: SettlementOptions, parts: SettlementParts, deferral: Deferral) {
     this.#options = options;
@@ -68,11 +72,11 @@ export class Settlements {
       this.#join(entry, delivery);
       return 'joined';
     }
+    if (this.#joinsApart(key, delivery)) return 'joined';
     const late = this.ledger.lateTwin(key, delivery);
     if (late === undefined || late === 'released') return late ?? 'new';
     this.tally.joined++;
-    const settled = this.#parts.source.settle(delivery, late);
-    if (settled === 'pending') this.#settling.set(delivery, { key, entry: undefined, settlement: late });
+    this.#settleApart(key, delivery, late);
     return 'joined';
   }
 
@@ -87,7 +91,7 @@ export class Settlements {
         this.#end(entry, ACK);
         return;
       case 'pending':
-        this.#settling.set(delivery, { key: entry.key, entry, settlement });
+        this.#settling.set(delivery, { key: entry.key, entry, settlement, twins: undefined });
         if (settlement.kind === 'defer') this.#deferral.published();
         if (settlement.kind === 'defer' || settlement.kind === 'retry') entry.lane.out++;
         return;
@@ -103,8 +107,7 @@ export class Settlements {
     const settlement: Settlement = { kind: 'dead-letter', reason: 'malformed', detail: reason };
     this.tally.count(outcome, settlement);
     this.#report(delivery, outcome, settlement);
-    const settled = this.#parts.source.settle(delivery, settlement);
-    if (settled === 'pending') this.#settling.set(delivery, { key: keyOf(delivery), entry: undefined, settlement });
+    this.#settleApart(keyOf(delivery), delivery, settlement);
   }
 
   /** Gives an order back that was not sent. The broker would mark it as redelivered: possibly sent, for all anybody knows. */
@@ -124,7 +127,8 @@ export class Settlements {
     const ended = this.#settling.get(delivery);
     if (ended === undefined) return;
     this.#settling.delete(delivery);
-    const { key, entry, settlement } = ended;
+    const { key, entry, settlement, twins = [] } = ended;
+    if (this.#apart.get(key) === delivery) this.#apart.delete(key);
     if (settlement.kind === 'defer' && entry !== undefined) this.#deferral.confirmed();
     if (settlement.kind === 'retry' || settlement.kind === 'defer') {
       const next = { identity: delivery.identity, hop: delivery.hop + 1 };
@@ -135,6 +139,7 @@ export class Settlements {
     }
     if (entry === undefined) this.ledger.remember(key, delivery, ACK);
     else this.#end(entry, ACK);
+    for (const twin of twins) this.#parts.source.settle(twin, ACK);
   }
 
   /** Whether an order that may have been sent may be sent once more, by its merchant's policy. */
@@ -142,6 +147,24 @@ export class Settlements {
     const { duplicates, keyWindowMs } = entry.lane.merchant;
     if (duplicates === 'confirm') return this.#options.canConfirm;
     return duplicates === 'idempotent' && this.#parts.clock.wall() < entry.delivery.publishedAt + keyWindowMs;
+  }
+
+  /** It comes again while its dead letter is being published: even if it could be sent by now, it has its end. */
+  #joinsApart(key: string, delivery: Delivery): boolean {
+    const earlier = this.#apart.get(key);
+    if (earlier?.fingerprint !== delivery.fingerprint) return false;
+    const settling = this.#settling.get(earlier) as Settling;
+    settling.twins ??= [];
+    settling.twins.push(delivery);
+    this.tally.joined++;
+    return true;
+  }
+
+  /** For what has no entry: it could not be put in a lane, or it is the late twin of what has ended. */
+  #settleApart(key: string, delivery: Delivery, settlement: Settlement): void {
+    if (this.#parts.source.settle(delivery, settlement) !== 'pending') return;
+    this.#settling.set(delivery, { key, entry: undefined, settlement, twins: undefined });
+    if (delivery.identity !== '') this.#apart.set(key, delivery);
   }
 
   #join(entry: Entry, delivery: Delivery): void {

@@ -84,6 +84,20 @@ test('a late twin of a settled copy is acknowledged without a send', () => {
   }
 });
 
+test('what was refused has its end, even when it comes again before that is durable and could be sent by now', () => {
+  for (const fields of [{ malformed: 'not JSON' }, { merchantId: 'sushi' }]) {
+    const rig = new Rig();
+    const given = rig.receive({ identity: 'a1', ...fields });
+    rig.source.lose(rig.dispatcher);
+    rig.have({ id: 'sushi' });
+    rig.again(given);
+    rig.source.confirm(rig.dispatcher);
+    assert.equal(rig.handed(), '');
+    assert.deepEqual(rig.settled(), ['a1 dead malformed', 'a1 ack']);
+    rig.assertAtRest();
+  }
+});
+
 test('two messages that share a message ID but not a body are both sent, and a warning says so', () => {
   const rig = new Rig();
   rig.receive({ identity: 'a1', body: '{"v":1}' });
