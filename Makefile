@@ -62,7 +62,7 @@ test-faults: $(STAMP) test-broker ## Every fault of the matrix, judged (ARGS="--
 bench: $(STAMP) test-broker ## The benchmark (ARGS="--help" for the options)
 	@node bench/run.ts $(if $(SCENARIO),--scenario $(SCENARIO)) $(ARGS)
 
-simulate: $(STAMP) ## The isolation rules under a virtual clock: what hanging merchants do to the others
+simulate: $(STAMP) ## Under a virtual clock: what hanging merchants do to the others; ARGS=faults: that nothing is lost
 	@node bench/simulate.ts $(ARGS)
 
 build: $(STAMP) ## Plain JavaScript and declarations into dist/

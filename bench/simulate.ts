@@ -1,9 +1,11 @@
 /**
- * The product's own dispatcher and lanes under a virtual clock: what its rules do to healthy merchants while others hang,
- * slow down or drift. Each row is a pair of runs with the same arrivals and latencies, one with the fault and one without.
+ * The product's own code under a virtual clock. Without a command: what its rules do to healthy merchants while others hang,
+ * slow down or drift; each row is a pair of runs with the same arrivals and latencies, one with the fault and one without.
+ * `faults`: whether every order comes to its one end, whatever fails and when.
  */
 import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
+import { simulateFaults } from './simulation/faults/report.ts';
 import { CALM_MS, FAULT_MS, type Load, RECOVERY_MS } from './simulation/load.ts';
 import { World } from './simulation/world.ts';
 
@@ -32,18 +34,15 @@ const LOADS: readonly Load[] = [
   },
 ];
 
-const flags = await yargs(hideBin(process.argv))
-  .scriptName('make simulate')
-  .usage('make simulate [ARGS="--budget 200 --load hang --seeds 3"]')
-  .option('budget', { type: 'number', array: true, default: [200, 500, 1000, 2000, 4000], describe: 'Calls in flight' })
-  .option('load', { type: 'string', default: '', describe: 'Only loads with this in their name' })
-  .option('rate', { type: 'number', describe: 'Orders a second, in place of the load’s' })
-  .option('merchants', { type: 'number', describe: 'Merchants, in place of the load’s' })
-  .option('seeds', { type: 'number', default: 1, describe: 'Pairs of runs a row; the worst is shown' })
-  .option('seed', { type: 'number', default: 1, describe: 'The first seed' })
-  .option('json', { type: 'boolean', default: false, describe: 'One array of rows as the last line' })
-  .strict()
-  .parse();
+interface Flags {
+  readonly budget: readonly number[];
+  readonly load: string;
+  readonly rate: number | undefined;
+  readonly merchants: number | undefined;
+  readonly seeds: number;
+  readonly seed: number;
+  readonly json: boolean;
+}
 
 interface Row {
   readonly load: string;
@@ -99,25 +98,66 @@ function pair(load: Load, budget: number, seed: number): Row {
   };
 }
 
-const rows: Row[] = [];
 const cell = (text: string | number, width: number): string => String(text).padStart(width);
-process.stderr.write(
-  `${'load'.padEnd(36)}${cell('budget', 8)}${cell('p99 calm', 10)}${cell('fault', 8)}${cell('ratio', 8)}${cell('recovery', 10)}${cell('bimodal', 9)}${cell('hops', 6)}${cell('peak', 7)}  healthy not delivered, struck delivered of ended of published\n`,
-);
-for (const load of LOADS.filter(({ name }) => name.includes(flags.load))) {
-  for (const budget of flags.budget) {
-    const used = {
-      ...load,
-      ...(flags.rate === undefined ? {} : { ratePerSecond: flags.rate }),
-      ...(flags.merchants === undefined ? {} : { merchants: flags.merchants }),
-    };
-    const pairs = Array.from({ length: flags.seeds }, (_, nth) => pair(used, budget, flags.seed + nth));
-    rows.push(...pairs);
-    const worst = pairs.reduce((a, b) => (b.ratio > a.ratio ? b : a));
-    const ms = (value: number): string => `${Math.round(value)}`;
-    process.stderr.write(
-      `${used.name.padEnd(36)}${cell(budget, 8)}${cell(ms(worst.calmP99Ms), 10)}${cell(ms(worst.p99Ms), 8)}${cell(worst.ratio.toFixed(2), 8)}${cell(worst.recoveryRatio.toFixed(2), 10)}${cell(Number.isNaN(worst.bimodalRatio) ? '-' : worst.bimodalRatio.toFixed(2), 9)}${cell(worst.mostHops, 6)}${cell(worst.peak, 7)}  ${worst.healthyLost}, ${worst.struckDelivered} of ${worst.struckEnded} of ${worst.struck}${worst.pressed ? '  (says that the budget is too small)' : ''}\n`,
-    );
+
+function isolation(flags: Flags): void {
+  const rows: Row[] = [];
+  process.stderr.write(
+    `${'load'.padEnd(36)}${cell('budget', 8)}${cell('p99 calm', 10)}${cell('fault', 8)}${cell('ratio', 8)}${cell('recovery', 10)}${cell('bimodal', 9)}${cell('hops', 6)}${cell('peak', 7)}  healthy not delivered, struck delivered of ended of published\n`,
+  );
+  for (const load of LOADS.filter(({ name }) => name.includes(flags.load))) {
+    for (const budget of flags.budget) {
+      const used = {
+        ...load,
+        ...(flags.rate === undefined ? {} : { ratePerSecond: flags.rate }),
+        ...(flags.merchants === undefined ? {} : { merchants: flags.merchants }),
+      };
+      const pairs = Array.from({ length: flags.seeds }, (_, nth) => pair(used, budget, flags.seed + nth));
+      rows.push(...pairs);
+      const worst = pairs.reduce((a, b) => (b.ratio > a.ratio ? b : a));
+      const ms = (value: number): string => `${Math.round(value)}`;
+      process.stderr.write(
+        `${used.name.padEnd(36)}${cell(budget, 8)}${cell(ms(worst.calmP99Ms), 10)}${cell(ms(worst.p99Ms), 8)}${cell(worst.ratio.toFixed(2), 8)}${cell(worst.recoveryRatio.toFixed(2), 10)}${cell(Number.isNaN(worst.bimodalRatio) ? '-' : worst.bimodalRatio.toFixed(2), 9)}${cell(worst.mostHops, 6)}${cell(worst.peak, 7)}  ${worst.healthyLost}, ${worst.struckDelivered} of ${worst.struckEnded} of ${worst.struck}${worst.pressed ? '  (says that the budget is too small)' : ''}\n`,
+      );
+    }
   }
+  if (flags.json) process.stdout.write(`${JSON.stringify(rows)}\n`);
 }
-if (flags.json) process.stdout.write(`${JSON.stringify(rows)}\n`);
+
+await yargs(hideBin(process.argv))
+  .scriptName('make simulate')
+  .usage('make simulate [ARGS="--budget 200 --load hang --seeds 3"]\nmake simulate ARGS="faults --seeds 100000"')
+  .command(
+    '$0',
+    'The isolation rules: what merchants that hang, slow down or drift do to the others',
+    (args) =>
+      args
+        .option('budget', {
+          type: 'number',
+          array: true,
+          default: [200, 500, 1000, 2000, 4000],
+          describe: 'Calls in flight',
+        })
+        .option('load', { type: 'string', default: '', describe: 'Only loads with this in their name' })
+        .option('rate', { type: 'number', describe: 'Orders a second, in place of the load’s' })
+        .option('merchants', { type: 'number', describe: 'Merchants, in place of the load’s' })
+        .option('seeds', { type: 'number', default: 1, describe: 'Pairs of runs a row; the worst is shown' })
+        .option('seed', { type: 'number', default: 1, describe: 'The first seed' })
+        .option('json', { type: 'boolean', default: false, describe: 'One array of rows as the last line' }),
+    (flags) => isolation(flags),
+  )
+  .command(
+    'faults',
+    'Nothing lost, nothing sent without need: the whole of the program but its sockets and threads, while all of those fail',
+    (args) =>
+      args
+        .option('seeds', { type: 'number', default: 10_000, describe: 'Runs; each is one seed' })
+        .option('first', { type: 'number', default: 1, describe: 'The first seed' })
+        .option('seed', { type: 'number', describe: 'Only this one, with a trace of all that happens' })
+        .option('json', { type: 'boolean', default: false, describe: 'The totals and findings as the last line' }),
+    async (flags) => {
+      if ((await simulateFaults(flags)) > 0) process.exitCode = 1;
+    },
+  )
+  .strict()
+  .parse();

@@ -21,7 +21,11 @@ export class EventQueue implements Clock {
   }
 
   after(ms: number, run: () => void): void {
-    this.#push({ at: this.#now + ms, nth: ++this.#made, run });
+    this.at(this.#now + ms, run);
+  }
+
+  at(time: number, run: () => void): void {
+    this.#push({ at: time, nth: ++this.#made, run });
   }
 
   every(ms: number, until: number, run: () => void): void {
@@ -34,12 +38,18 @@ export class EventQueue implements Clock {
 
   /** Lets time pass until nothing is left to happen, or until then. */
   runUntil(end: number): void {
-    for (let first = this.#heap[0]; first !== undefined && first.at <= end; first = this.#heap[0]) {
-      this.#pop();
-      this.#now = first.at;
-      first.run();
-    }
+    for (let first = this.#heap[0]; first !== undefined && first.at <= end; first = this.#heap[0]) this.next();
     this.#now = end;
+  }
+
+  /** Lets the next thing happen; false when there is none. */
+  next(): boolean {
+    const first = this.#heap[0];
+    if (first === undefined) return false;
+    this.#pop();
+    this.#now = first.at;
+    first.run();
+    return true;
   }
 
   #push(event: Event): void {

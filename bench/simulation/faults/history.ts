@@ -1,0 +1,205 @@
+import { check, type Verdict } from '../../../src/sim/checker.ts';
+import { AMBIGUOUS, type Broker, type Copy, DEAD, QUEUE } from './broker.ts';
+import { stage } from './stage.ts';
+import type { Actor } from './virtual-time.ts';
+
+/** A published message, and all that the outside saw of it. */
+export interface Message {
+  readonly number: number;
+  readonly orderId: string;
+  readonly merchantId: string;
+  readonly body: Buffer;
+  readonly publishedAt: number;
+  readonly deadline: number;
+  /** By hop: the attempts that stored copies were for; more than one when processes did not know of each other. */
+  readonly copies: Map<number, Set<number>>;
+  /** Under which idempotency key it was first sent. */
+  key: string | undefined;
+  sends: number;
+  /** Retries that were stored. */
+  retries: number;
+  /** The same copy stored once more, because its confirm was lost. */
+  twins: number;
+  /** Copies that were in a process's hands when it ended, counted at each end. */
+  orphaned: number;
+  /** When the merchant first said that it has it, or null. */
+  acceptedAt: number | null;
+  /** Answers of that kind that nobody heard. */
+  unheard: number;
+  bodyChanged: boolean;
+  merchantChanged: boolean;
+}
+
+/** What one process did. */
+interface Life {
+  /** Sends by message and attempt. */
+  readonly sends: Map<string, number>;
+  /** Messages of which something may be at their merchants, as far as this process can know. */
+  readonly maybe: Set<number>;
+}
+
+/** How much later than allowed a frozen deadline may let a send begin: headers are whole milliseconds. */
+const ROUNDING_MS = 2;
+
+/**
+ * What a simulated run looks like from outside, and the rules that it must keep, each judged as soon as it can be. What is
+ * judged at the end is left to the checker that real runs are judged by.
+ */
+export class History {
+  readonly messages: Message[] = [];
+  /** The first rule that was broken. */
+  finding: string | undefined;
+  readonly #lives = new Map<Actor, Life>();
+  readonly #owners = new Map<string, number>();
+  sends = 0;
+
+  found(what: string): void {
+    if (this.finding !== undefined) return;
+    this.finding = what;
+    stage().tell?.(`FOUND ${what}`);
+  }
+
+  published(message: Message): void {
+    this.messages[message.number] = message;
+  }
+
+  /** A queue has a copy. */
+  stored(copy: Copy, queue: string): void {
+    const message = this.messages[copy.message] as Message;
+    const { copies } = message;
+    stage().tell?.(`broker     stored ${nameOf(copy)} in ${queue}`);
+    if (!message.body.equals(copy.content))
+      this.found(`the body of ${nameOf(copy)} was changed on its way to ${queue}`);
+    const attempts = copies.get(copy.hop) ?? new Set();
+    if (attempts.size > 0) message.twins++;
+    const earlier = Math.min(...(copies.get(copy.hop - 1) ?? [1]));
+    if (queue !== QUEUE && queue !== DEAD && queue !== AMBIGUOUS && copy.attempt > earlier) message.retries++;
+    copies.set(copy.hop, attempts.add(copy.attempt));
+  }
+
+  received(copy: Copy, process: Actor): void {
+    stage().tell?.(`${process.name} <- ${nameOf(copy)}${copy.deliveries > 1 ? ', redelivered' : ''}`);
+  }
+
+  /** An ack is written: whatever it ends must be durable somewhere else. */
+  acknowledged(copy: Copy): void {
+    stage().tell?.(`${stage().time.actor.name} acks ${nameOf(copy)}`);
+    const message = this.messages[copy.message] as Message;
+    if (message.acceptedAt !== null || message.copies.has(copy.hop + 1)) return;
+    this.found(`${nameOf(copy)} was acknowledged, but no merchant has it and no queue has its next copy`);
+  }
+
+  /** A request has left for the merchant. */
+  sent(number: number, merchantId: string, key: string, attempt: number, body: string, process: Actor): void {
+    const message = this.messages[number] as Message;
+    const now = stage().time.now();
+    this.sends++;
+    message.sends++;
+    if (merchantId !== message.merchantId) message.merchantChanged = true;
+    if (body !== message.body.toString('utf8')) message.bodyChanged = true;
+    message.key ??= key;
+    if (message.key !== key) this.found(`#${number} was sent as '${message.key}' and as '${key}'`);
+    const owner = this.#owners.get(key);
+    if (owner === undefined) this.#owners.set(key, number);
+    else if (owner !== number) this.found(`#${owner} and #${number} were sent with the same key '${key}'`);
+    if (now > message.deadline + ROUNDING_MS) {
+      this.found(`#${number} was sent ${Math.round(now - message.deadline)} ms after its deadline`);
+    }
+    this.#judgeRepeat(message, attempt, this.#life(process));
+  }
+
+  /** The process has learnt that the merchant did not take it. */
+  refused(number: number, process: Actor): void {
+    this.#life(process).maybe.delete(number);
+  }
+
+  /** The merchant has said that it has it; `unheard` of these answers are on their way, or less when one arrives. */
+  accepted(number: number, unheard: number): void {
+    const message = this.messages[number] as Message;
+    message.acceptedAt ??= stage().time.now();
+    message.unheard += unheard;
+  }
+
+  /** A process is over: what it had in hand may be sent once more by the next. */
+  ended(broker: Broker): void {
+    const orphan = ({ message }: Copy): void => {
+      (this.messages[message] as Message).orphaned++;
+    };
+    for (const session of broker.sessions) for (const { copy } of session.unacked.values()) orphan(copy);
+    for (const copy of broker.ready) if (copy.deliveries > 0) orphan(copy);
+  }
+
+  /** Everything is over: every order has ended, once but for what the faults explain. */
+  judge(broker: Broker): Verdict {
+    const verdict = check({
+      published: this.messages.map(({ number, orderId, merchantId, publishedAt }) => ({
+        key: String(number),
+        order: orderId,
+        merchant: merchantId,
+        intendedAt: publishedAt,
+        confirmedAt: publishedAt,
+      })),
+      receipts: this.messages
+        .filter(({ sends, acceptedAt }) => sends > 0 || acceptedAt !== null)
+        .map((message) => ({
+          key: String(message.number),
+          merchant: message.merchantId,
+          acceptedAt: message.acceptedAt,
+          duplicates: Math.max(0, message.sends - 1 - message.retries),
+          bodyChanged: message.bodyChanged,
+          merchantChanged: message.merchantChanged,
+        })),
+      dead: broker.dead.map(({ message }) => String(message)),
+      ambiguous: broker.ambiguous.map(({ message }) => String(message)),
+      queued: broker.ready.map(({ message }) => String(message)),
+    });
+    if (verdict.lost > 0) this.found(`lost: #${verdict.lostKeys.join(', #')}`);
+    if (verdict.stillQueued > 0) this.found(`${verdict.stillQueued} orders are still queued`);
+    if (verdict.bodyChanged > 0) this.found(`${verdict.bodyChanged} bodies were changed`);
+    if (verdict.misdirected > 0) this.found(`${verdict.misdirected} orders went to a merchant that was not theirs`);
+    for (const key of verdict.doubledKeys) this.#judgeEnds(this.messages[Number(key)] as Message, broker);
+    for (const { number, sends, retries, twins, orphaned } of this.messages) {
+      const bound = 1 + retries + twins + orphaned;
+      if (sends > bound) this.found(`#${number} was sent ${sends} times, and ${bound} can be explained`);
+    }
+    return verdict;
+  }
+
+  #judgeEnds(message: Message, broker: Broker): void {
+    const { number, twins, orphaned, unheard, acceptedAt } = message;
+    const here = ({ message: of }: Copy): boolean => of === number;
+    const ends = (acceptedAt === null ? 0 : 1) + broker.dead.filter(here).length + broker.ambiguous.filter(here).length;
+    const bound = 1 + twins + orphaned + unheard;
+    if (ends > bound) this.found(`#${number} has ${ends} ends, and ${bound} can be explained`);
+  }
+
+  /** While a process lives, a copy is sent once; and what may be at a merchant that must not get it twice is not sent at all. */
+  #judgeRepeat(message: Message, attempt: number, life: Life): void {
+    const { number, copies } = message;
+    const key = `${number}/${attempt}`;
+    const sends = (life.sends.get(key) ?? 0) + 1;
+    life.sends.set(key, sends);
+    const known = [...copies.values()].filter((attempts) => attempts.has(attempt)).length;
+    if (sends > known) this.found(`attempt ${attempt} of #${number} was sent ${sends} times by one process`);
+    const { duplicates } = stage().merchants.entry(message.merchantId);
+    // Who has died may have left two copies, which nobody can tell apart any more.
+    const alone = message.orphaned === 0 && message.twins === 0;
+    if (duplicates !== 'idempotent' && alone && life.maybe.has(number)) {
+      this.found(`#${number} was sent again to a merchant with '${duplicates}', and may be there already`);
+    }
+    life.maybe.add(number);
+  }
+
+  #life(process: Actor): Life {
+    let life = this.#lives.get(process);
+    if (life === undefined) {
+      life = { sends: new Map(), maybe: new Set() };
+      this.#lives.set(process, life);
+    }
+    return life;
+  }
+}
+
+export function nameOf({ message, hop, attempt }: Copy): string {
+  return `#${message} (hop ${hop}, attempt ${attempt})`;
+}

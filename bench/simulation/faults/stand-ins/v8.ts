@@ -1,0 +1,2 @@
+/** In place of node:v8's: the flags are for threads, and there are none. */
+export function setFlagsFromString(): void {}
