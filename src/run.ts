@@ -283,7 +283,8 @@ class Run implements Running {
         this.#dispatcher?.turn();
         this.#idle?.();
       },
-      lost: (shard, loss) => dispatcher().threadLost(shard, loss),
+      // One that is lost while others start has nothing in its hands.
+      lost: (shard, loss) => this.#dispatcher?.threadLost(shard, loss),
       ready: (shard) => this.#dispatcher?.shardReady(shard),
       failed: (error) => this.#fail(error),
       warn: (fields, message) => this.#log.logger.warn(fields, message),

@@ -49,3 +49,10 @@ for (const [error, path, name, shows] of [
     t.diagnostic(`seed ${last?.seed}: ${last?.finding}`);
   });
 }
+
+test('a thread that is lost while the others start is replaced, and nothing else happens', async () => {
+  const broken = { 'dispatcher/shard-pool.ts': planted('thread-lost-at-start') };
+  const outcomes = await untilFound({ first: 1, seeds: 20, broken });
+  assert.equal(outcomes.at(-1)?.finding, undefined);
+  assert.equal(outcomes.length, 20);
+});

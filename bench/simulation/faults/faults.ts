@@ -1,5 +1,6 @@
 import type { SimulatedConnection } from './connection.ts';
 import type { Stage } from './stage.ts';
+import { MOMENTS } from './threads.ts';
 
 /** What can go wrong between any two steps. */
 export const FAULTS = [
@@ -93,7 +94,8 @@ export function strike(fault: Fault, stage: Stage): boolean {
       const { threads } = process;
       if (threads.length === 0) return false;
       const thread = dice.one(threads);
-      thread.die('the fault', dice.chance(0.4) ? thread.busy : undefined);
+      if (dice.chance(0.5)) thread.dieWhen(dice.one(MOMENTS));
+      else thread.die('the fault', dice.chance(0.4) ? thread.busy : undefined);
       return true;
     }
     case 'thread-stalls': {

@@ -13,11 +13,18 @@ export function numberOf(order: Order): number {
 
 /** A user's handler: makes one call, and names what it came to. */
 export function handler(thread: SimulatedThread, process: Actor): Handler {
-  const call = (order: Order, timeoutMs: number, connected: () => void): Promise<Answer> =>
-    stage().merchants.call({ order, number: numberOf(order), thread: thread.actor, process, timeoutMs, connected });
+  const call = (order: Order, timeoutMs: number): Promise<Answer> =>
+    stage().merchants.call({
+      order,
+      number: numberOf(order),
+      thread: thread.actor,
+      process,
+      timeoutMs,
+      connected: () => thread.reached('sending'),
+    });
   return {
     async deliver(order, ctx) {
-      const answer = await call(order, ctx.timeLeftMs(), () => undefined);
+      const answer = await call(order, ctx.timeLeftMs());
       if (answer.kind === 'refused') throw new DeliveryError('not-sent', 'connection refused');
       if (answer.kind === 'reset') throw new DeliveryError('ambiguous', 'connection reset');
       const { status, retryAfterMs } = answer;
@@ -52,6 +59,7 @@ export function forward(
   const connected = (): void => {
     isConnected = true;
     onSending();
+    thread.reached('sending');
   };
   return new Promise((resolve) => {
     setTimeout(() => {

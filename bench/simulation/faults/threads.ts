@@ -50,7 +50,7 @@ export class MainPort extends EventEmitter {
    * of it by then: the table's generations must hold against it.
    */
   delayLast(ms: number): void {
-    for (const { message } of this.posted.splice(-1)) {
+    for (const { message } of this.posted.splice(0)) {
       stage().tell?.('FAULT      what the thread posted last comes late');
       stage().time.after(ms, () => this.emit('message', message), this.#process);
     }
@@ -71,6 +71,10 @@ export function receiveMessageOnPort(port: MainPort): { readonly message: Report
   return port.posted.shift();
 }
 
+/** What an order on a thread has come to: moments at which its loss must be judged differently. */
+export const MOMENTS = ['handed', 'sending', 'posted'] as const;
+export type Moment = (typeof MOMENTS)[number];
+
 /** A worker thread: the product's own Runner with a slot table, in the name of an actor that can stall and die. */
 export class SimulatedThread extends EventEmitter {
   readonly actor: Actor;
@@ -80,6 +84,7 @@ export class SimulatedThread extends EventEmitter {
   #table: SlotTable | undefined;
   #port: MainPort | undefined;
   #runner: Runner | undefined;
+  #diesAt: Moment | undefined;
   /** By slot. */
   readonly #working = new Map<number, Place>();
   #last = 0;
@@ -102,6 +107,7 @@ export class SimulatedThread extends EventEmitter {
     const { time, dice } = stage();
     const at = Math.max(this.#last, time.now() + dice.delay(POST_MS, LONG_POST_MS));
     this.#last = at;
+    if (task.kind === 'batch') this.reached('handed');
     return new Promise((resolve, reject) => {
       this.#tasks.add(reject);
       time.at(
@@ -134,6 +140,18 @@ export class SimulatedThread extends EventEmitter {
     this.actor.stalledUntil = Math.max(this.actor.stalledUntil, time.now() + ms);
   }
 
+  /** It will die when an order next comes to that moment. */
+  dieWhen(moment: Moment): void {
+    this.#diesAt = moment;
+  }
+
+  reached(moment: Moment): void {
+    const { time, dice } = stage();
+    if (this.#diesAt !== moment) return;
+    this.#diesAt = undefined;
+    time.after(dice.between(0, POST_MS / 4), () => this.die(`with an order ${moment}`), time.outside);
+  }
+
   /** Ends at once. With a `culprit` its last words name the order whose handler did it. */
   die(why: string, culprit?: Place): void {
     const { time, dice, tell } = stage();
@@ -141,7 +159,7 @@ export class SimulatedThread extends EventEmitter {
     if (culprit !== undefined) this.#table?.running(culprit.slot, culprit.generation);
     tell?.(`${this.actor.name} dies: ${why}`);
     this.actor.alive = false;
-    if (dice.chance(0.5)) this.#port?.delayLast(dice.between(5, 1_000));
+    if (dice.chance(0.7)) this.#port?.delayLast(dice.between(20, 500));
     const told = (): void => {
       const error = new Error(why);
       this.emit('error', error);
@@ -169,9 +187,12 @@ export class SimulatedThread extends EventEmitter {
     const { time, process } = stage();
     const table = new SlotTable(slots, buffer);
     const outcomes: unknown[] = [];
-    const pace = new Pace(() => {
-      if (outcomes.length > 0) port.postMessage({ outcomes: outcomes.splice(0) });
-    });
+    const post = (): void => {
+      if (outcomes.length === 0) return;
+      port.postMessage({ outcomes: outcomes.splice(0) });
+      this.reached('posted');
+    };
+    const pace = new Pace(post);
     this.#table = table;
     this.#port = (port as unknown as { readonly main: MainPort }).main;
     const logger = { debug: ignore, info: ignore, warn: ignore, error: ignore };
@@ -185,7 +206,7 @@ export class SimulatedThread extends EventEmitter {
       report: (...outcome) => {
         outcomes.push(...outcome);
         this.#working.delete(outcome[0] as number);
-        if (outcomes.length >= 4 * OUTCOME_FIELDS) port.postMessage({ outcomes: outcomes.splice(0) });
+        if (outcomes.length >= 4 * OUTCOME_FIELDS) post();
         else pace.schedule();
       },
     } satisfies RunnerParts);

@@ -100,8 +100,9 @@ export class World implements Stage {
     for (let nth = 0, count = dice.whole(1, 4); nth < count; nth++) {
       merchants.add(`m${nth}`, this.#configuration.hasHandler ? dice.one(POLICIES) : dice.one(['idempotent', 'never']));
     }
-    const orders = dice.whole(3, 40);
-    const publishMs = dice.between(0, 15_000);
+    const orders = dice.whole(3, 50);
+    // All at once, or in a stream.
+    const publishMs = dice.delay(4_000, 15_000, 0.5);
     for (let number = 0; number < orders; number++) {
       time.after(dice.between(0, publishMs), () => this.#publish(number, orders), time.outside);
     }
