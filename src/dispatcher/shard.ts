@@ -73,6 +73,8 @@ export class Shard {
   #restarts = 0;
   #failedBoots = 0;
   #recentLosses: number[] = [];
+  /** Of the thread that was created last. */
+  #exited: Promise<void> = Promise.resolve();
   #why: string | undefined;
   #allowHosts: readonly string[];
   #lastBeat = 0;
@@ -255,8 +257,12 @@ export class Shard {
         resolve();
       });
     });
-    await this.#calmDown();
-    if (this.#state.kind === 'stopped') throw new Error('stopped');
+    // The table is the last thread's until its exit is judged; Piscina replaces one that threw before its exit is told.
+    const lastExited = this.#exited;
+    this.#exited = exited;
+    await Promise.all([lastExited, this.#calmDown()]);
+    // In the meantime an earlier thread's failure may have replaced the pool, too.
+    if (this.#state.kind === 'stopped' || pool !== this.#pool) throw new Error('stopped');
     const boot: Boot = {
       kind: 'boot',
       shard: this.#options.index,
