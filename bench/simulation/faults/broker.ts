@@ -33,7 +33,6 @@ export interface Receiver {
   readonly prefetch: number;
   readonly receive: (copy: Copy, deliveryTag: number) => void;
   unacked: number;
-  cancelled: boolean;
 }
 
 /** A channel as the broker sees it. */
@@ -67,8 +66,7 @@ export class Session {
 
   cancel(tag: string): void {
     const at = this.receivers.findIndex((receiver) => receiver.tag === tag);
-    if (at < 0) return;
-    for (const receiver of this.receivers.splice(at, 1)) receiver.cancelled = true;
+    if (at >= 0) this.receivers.splice(at, 1);
   }
 
   ack(tag: number, multiple: boolean): void {

@@ -158,6 +158,8 @@ export class SimulatedChannel extends EventEmitter {
   /** What this side may still acknowledge. */
   readonly #given = new Map<number, Copy>();
   readonly #unconfirmed = new Map<number, Confirm>();
+  /** By consumer tag: tells the product that the broker has ended it. */
+  readonly #onCancel = new Map<string, () => void>();
   /** Calls that are not answered yet. */
   readonly #open = new Set<(error: Error) => void>();
   #sequence = 0;
@@ -195,7 +197,6 @@ export class SimulatedChannel extends EventEmitter {
       tag: consumerTag,
       prefetch: this.session.prefetch,
       unacked: 0,
-      cancelled: false,
       receive: (copy, deliveryTag) => {
         const redelivered = copy.deliveries > 0;
         this.#connection.toClient(() => {
@@ -213,8 +214,6 @@ export class SimulatedChannel extends EventEmitter {
       () => this.session.consume(receiver),
     );
   }
-
-  readonly #onCancel = new Map<string, () => void>();
 
   cancel(consumerTag: string): Promise<void> {
     return this.call(() => this.session.cancel(consumerTag));

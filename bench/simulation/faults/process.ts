@@ -32,6 +32,8 @@ const SILENT = { debug: ignore, info: ignore, warn: ignore, error: ignore };
 export class Process {
   readonly actor: Actor;
   readonly pools: Piscina[] = [];
+  /** All that it ever had. */
+  readonly threadsMade: SimulatedThread[] = [];
   readonly connections: SimulatedConnection[] = [];
   readonly lanes: Lane<Waiting>[] = [];
   budget: Budget | undefined;
@@ -65,7 +67,7 @@ export class Process {
   }
 
   get threads(): SimulatedThread[] {
-    return this.pools.flatMap(({ threads }) => threads).filter(({ isAlive }) => isAlive);
+    return this.threadsMade.filter(({ isAlive }) => isAlive);
   }
 
   begin(): void {
@@ -96,7 +98,7 @@ export class Process {
   /** As at SIGKILL, or when it has ended: its threads end with it, its sockets are closed by the system. */
   kill(): void {
     const { dice } = stage();
-    for (const pool of this.pools) for (const { actor } of pool.threads) actor.alive = false;
+    for (const { actor } of this.threadsMade) actor.alive = false;
     this.actor.alive = false;
     for (const connection of this.connections) {
       if (connection.isOpen) connection.cut({ clientMs: 0, brokerMs: dice.delay(5, 20_000) });

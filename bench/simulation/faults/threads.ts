@@ -140,6 +140,11 @@ export class SimulatedThread extends EventEmitter {
     this.actor.stalledUntil = Math.max(this.actor.stalledUntil, time.now() + ms);
   }
 
+  rejectAll(error: Error): void {
+    for (const reject of this.#tasks) reject(error);
+    this.#tasks.clear();
+  }
+
   /** It will die when an order next comes to that moment. */
   dieWhen(moment: Moment): void {
     this.#diesAt = moment;
@@ -163,8 +168,8 @@ export class SimulatedThread extends EventEmitter {
     const told = (): void => {
       const error = new Error(why);
       this.emit('error', error);
-      for (const reject of this.#tasks) reject(error);
-      this.#tasks.clear();
+      this.emit('lost');
+      this.rejectAll(error);
     };
     const exitMs = dice.delay(5, 50);
     time.after(dice.between(0, exitMs), told, this.#process);
@@ -217,11 +222,16 @@ export class SimulatedThread extends EventEmitter {
 
 function ignore(): void {}
 
-/** Piscina with one thread, as the product uses it: it replaces a thread that was lost, and rejects what that had open. */
+/**
+ * Piscina with one thread, as the product uses it: it replaces a thread that was lost, and rejects what that had open. A task for
+ * a pool that was destroyed starts a thread again.
+ */
 export class Piscina extends EventEmitter {
   threads: SimulatedThread[] = [];
-  #destroyed = false;
+  #isEnding = false;
+  #isSpawning = false;
   #threadsMade = 0;
+  readonly #waiting: (() => void)[] = [];
   readonly #process: Actor = stage().time.actor;
   readonly #index: number = stage().process.pools.push(this) - 1;
 
@@ -230,39 +240,53 @@ export class Piscina extends EventEmitter {
     this.#spawn();
   }
 
-  get thread(): SimulatedThread | undefined {
-    return this.threads[0];
-  }
-
   run(task: Task): Promise<Booted | undefined> {
     const [thread] = this.threads;
-    return thread === undefined ? Promise.reject(new Error('Terminating worker thread')) : thread.run(task);
+    if (thread !== undefined) return thread.run(task);
+    if (this.#isEnding) return Promise.reject(new Error('The task has been aborted'));
+    if (!this.#isSpawning) this.#spawn();
+    return new Promise((resolve, reject) => {
+      this.#waiting.push(() => void this.run(task).then(resolve, reject));
+    });
   }
 
   destroy(): Promise<void> {
-    this.#destroyed = true;
     const [thread] = this.threads;
-    if (thread === undefined) return Promise.resolve();
+    this.#isEnding = true;
+    if (thread === undefined) {
+      this.#isEnding = this.#isSpawning;
+      return Promise.resolve();
+    }
+    this.threads = [];
+    thread.rejectAll(new Error('Terminating worker thread'));
     return new Promise((resolve) => {
-      thread.once('exit', () => resolve());
+      thread.once('exit', () => {
+        this.#isEnding = false;
+        resolve();
+      });
       void thread.terminate();
     });
   }
 
   #spawn(): void {
     const { time, dice } = stage();
+    this.#isSpawning = true;
     time.after(
       dice.delay(SPAWN_MS, 500),
       () => {
-        if (this.#destroyed) return;
+        this.#isSpawning = false;
+        if (this.#isEnding) return;
         const thread = new SimulatedThread(`${this.#process.name}.${this.#index}.${++this.#threadsMade}`);
         this.threads = [thread];
+        stage().process.threadsMade.push(thread);
         thread.on('error', (error: Error) => this.emit('error', error));
-        thread.once('exit', () => {
+        thread.once('lost', () => {
+          if (this.threads[0] !== thread) return;
           this.threads = [];
-          if (!this.#destroyed) this.#spawn();
+          this.#spawn();
         });
         this.emit('workerCreate', thread);
+        for (const run of this.#waiting.splice(0)) run();
       },
       this.#process,
     );
