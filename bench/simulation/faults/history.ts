@@ -34,7 +34,7 @@ export interface Message {
 interface Life {
   /** Sends by message and attempt. */
   readonly sends: Map<string, number>;
-  /** Messages of which something may be at their merchants, as far as this process can know. */
+  /** Messages of which something may be at their merchants, this process's doing or an earlier one's. */
   readonly maybe: Set<number>;
 }
 
@@ -182,8 +182,8 @@ export class History {
     const known = [...copies.values()].filter((attempts) => attempts.has(attempt)).length;
     if (sends > known) this.found(`attempt ${attempt} of #${number} was sent ${sends} times by one process`);
     const { duplicates } = stage().merchants.entry(message.merchantId);
-    // Who has died may have left two copies, which nobody can tell apart any more.
-    const alone = message.orphaned === 0 && message.twins === 0;
+    // Who has died may have left two copies, which nobody can tell apart any more; one copy comes again with its flag.
+    const alone = (message.orphaned === 0 && message.twins === 0) || copies.size === 1;
     if (duplicates !== 'idempotent' && alone && life.maybe.has(number)) {
       this.found(`#${number} was sent again to a merchant with '${duplicates}', and may be there already`);
     }
@@ -193,7 +193,8 @@ export class History {
   #life(process: Actor): Life {
     let life = this.#lives.get(process);
     if (life === undefined) {
-      life = { sends: new Map(), maybe: new Set() };
+      const earlier = [...this.#lives.values()].at(-1);
+      life = { sends: new Map(), maybe: new Set(earlier?.maybe) };
       this.#lives.set(process, life);
     }
     return life;
