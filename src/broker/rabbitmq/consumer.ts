@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Channel, ChannelModel, ConsumeMessage } from 'amqplib';
 import { messageOf } from '../../errors.ts';
 import { AckWindow, type Unacked } from './acks.ts';
@@ -182,8 +181,9 @@ export class Consumer {
     if (others === undefined) return;
     // With unsettled deliveries it would count for ever.
     const giveUpAt = performance.now() + (live.unsettled === 0 ? SETTLE_LIMIT_MS : UNSETTLED_LIMIT_MS);
-    while (performance.now() < giveUpAt && (await this.#consumers(live, SETTLE_LIMIT_MS)) > others)
-      await sleep(POLL_MS);
+    while (performance.now() < giveUpAt && (await this.#consumers(live, SETTLE_LIMIT_MS)) > others) {
+      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+    }
   }
 
   /** Raises what the broker may send to this many. */
