@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { isatty } from 'node:tty';
+import { parseAdminAddress } from './admin-address.ts';
 import { parseRate } from './duration.ts';
 import { parseHostPattern } from './host-pattern.ts';
 import type { Options } from './options.ts';
@@ -297,6 +298,28 @@ export const SETTINGS: { readonly [Key in keyof Required<Options>]: Setting } = 
     min: 10,
     max: HOUR,
     default: 25 * SECOND,
+  },
+  admin: {
+    name: 'admin',
+    group: 'Operation',
+    describe: 'ADDRESS:PORT for /metrics, /livez, /readyz, /lanes and orderlane top; 0 for a free port',
+    type: 'string',
+    expect: 'an IP address or localhost, and a port, such as 127.0.0.1:9464, 0.0.0.0:9464 or [::1]:9464',
+    accepts: (value) => parseAdminAddress(value) !== undefined,
+  },
+  adminTokenFile: {
+    name: 'admin-token-file',
+    group: 'Operation',
+    describe: 'FILE: the token that actions need, and beyond loopback all but the probes',
+    type: 'file',
+  },
+  adminTokenEnv: {
+    name: 'admin-token-env',
+    group: 'Operation',
+    describe: 'Or the environment variable that holds it',
+    type: 'string',
+    expect: 'the name of an environment variable such as ADMIN_TOKEN',
+    accepts: (value) => /^[A-Za-z_]\w*$/.test(value),
   },
   logLevel: {
     name: 'log-level',

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
+import { isLoopback, parseAdminAddress } from './admin-address.ts';
 import { messageOf, OrderlaneError } from './errors.ts';
 import { jsonProblem } from './json-error.ts';
 import { SETTINGS } from './option-table.ts';
@@ -67,6 +68,12 @@ export interface Options {
   readonly drain: boolean;
   /** From the first signal to the end. @default 25000 */
   readonly shutdownTimeoutMs: number;
+  /** Where the admin endpoint listens, such as 127.0.0.1:9464; absent for none. */
+  readonly admin?: string;
+  /** File with the token of the admin endpoint. */
+  readonly adminTokenFile?: string;
+  /** Environment variable with it. */
+  readonly adminTokenEnv?: string;
   /** @default 'info' */
   readonly logLevel: 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' | 'silent';
   /** @default pretty on a terminal, else json */
@@ -278,6 +285,25 @@ const TOGETHER: readonly Rule[] = [
       (brokerCa ?? brokerCert ?? brokerKey) === undefined || broker.some((address) => address.startsWith('amqps:')),
     say: (label) =>
       `${label('broker')}: expected an amqps:// address, since a certificate, its authority or its key is given`,
+  },
+  {
+    keys: ['adminTokenFile', 'adminTokenEnv'],
+    holds: ({ adminTokenFile, adminTokenEnv }) => adminTokenFile === undefined || adminTokenEnv === undefined,
+    say: (label) => `${label('adminTokenFile')} and ${label('adminTokenEnv')}: expected one of the two; got both`,
+  },
+  {
+    keys: ['admin', 'adminTokenFile', 'adminTokenEnv'],
+    holds: ({ admin, adminTokenFile, adminTokenEnv }) =>
+      admin !== undefined || (adminTokenFile ?? adminTokenEnv) === undefined,
+    say: (label) => `a token is given but no ${label('admin')}: nothing would ask for it`,
+  },
+  {
+    keys: ['admin', 'adminTokenFile', 'adminTokenEnv'],
+    holds: ({ admin, adminTokenFile, adminTokenEnv }) =>
+      (adminTokenFile ?? adminTokenEnv) !== undefined ||
+      isLoopback(parseAdminAddress(admin ?? 'localhost:0')?.host ?? ''),
+    say: (label) =>
+      `${label('admin')} can be reached from other machines: expected ${label('adminTokenFile')} FILE or ${label('adminTokenEnv')} NAME; got neither`,
   },
   {
     keys: ['merchants', 'url'],

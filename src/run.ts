@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { type AdminParts, AdminServer } from './admin/server.ts';
+import { parseAdminAddress } from './admin-address.ts';
 import { RabbitmqSource } from './broker/rabbitmq/rabbitmq-source.ts';
-import type { Source } from './broker/source.ts';
 import { systemClock } from './clock.ts';
 import { Dispatcher } from './dispatcher/dispatcher.ts';
 import type { ShardEvents } from './dispatcher/shard.ts';
@@ -10,9 +11,13 @@ import { ShardPool } from './dispatcher/shard-pool.ts';
 import { parseRate } from './duration.ts';
 import { messageOf, OrderlaneError } from './errors.ts';
 import type { Log } from './log.ts';
+import { LoopUse } from './loop-use.ts';
 import { Directory } from './merchant/directory.ts';
 import { changeText } from './merchant/directory-change.ts';
+import { Pauses } from './merchant/pauses.ts';
+import { bearerFrom } from './merchant/secrets.ts';
 import type { Options } from './options.ts';
+import type { Phase, ProcessReadings } from './readings.ts';
 import { type Stats, statsLine } from './stats.ts';
 
 export interface Ended {
@@ -73,12 +78,15 @@ class Run implements Running {
   readonly #options: Options;
   readonly #log: Log;
   readonly #directory: Directory;
-  readonly #source: Source;
+  readonly #source: RabbitmqSource;
+  readonly #pauses: Pauses;
+  readonly #mainLoop = new LoopUse(() => performance.eventLoopUtilization());
+  #admin: AdminServer | undefined;
   readonly #shards: ShardPool;
   readonly #timers: NodeJS.Timeout[] = [];
   #dispatcher: Dispatcher | undefined;
   #resolve: (ended: Ended) => void = () => undefined;
-  #phase: 'running' | 'draining' | 'ended' = 'running';
+  #phase: Phase | 'ended' = 'starting';
   /** Why it ends, when nobody asked it to. */
   #error: OrderlaneError | undefined;
   #idle: (() => void) | undefined;
@@ -87,6 +95,7 @@ class Run implements Running {
     this.#options = options;
     this.#log = log;
     this.#directory = directory;
+    this.#pauses = new Pauses(directory);
     this.done = new Promise((settle) => {
       this.#resolve = settle;
     });
@@ -130,6 +139,7 @@ class Run implements Running {
 
   async start(): Promise<void> {
     const options = this.#options;
+    await this.#startAdmin();
     const { confirms } = await this.#shards.start();
     const dispatcher = new Dispatcher(
       {
@@ -145,7 +155,7 @@ class Run implements Running {
       {
         source: this.#source,
         shards: this.#shards,
-        directory: this.#directory,
+        directory: this.#pauses,
         clock: systemClock,
         random: Math.random,
         log: this.#log.logger,
@@ -154,6 +164,7 @@ class Run implements Running {
     this.#dispatcher = dispatcher;
     this.#checkConfirm(confirms);
     await this.#source.start(dispatcher);
+    this.#phase = 'running';
     this.#directory.watch(
       (change) => {
         this.#shards.allow(this.#directory.allowHosts);
@@ -204,6 +215,7 @@ class Run implements Running {
   async abandon(): Promise<void> {
     this.#phase = 'ended';
     this.#directory.stop();
+    this.#admin?.stop();
     await Promise.allSettled([this.#source.stop(), this.#shards.stop()]);
   }
 
@@ -267,6 +279,7 @@ class Run implements Running {
       new Promise<true>((settle) => setTimeout(() => settle(true), STOP_LIMIT_MS)),
     ]);
     const failed = this.#error === undefined ? {} : { error: this.#error };
+    this.#admin?.stop();
     this.#resolve({ unfinished, timedOut, stuck, stats, ...failed });
   }
 
@@ -291,6 +304,58 @@ class Run implements Running {
       log: (lines) => {
         for (const line of lines) this.#log.write(line);
       },
+    };
+  }
+
+  async #startAdmin(): Promise<void> {
+    const { admin, adminTokenFile, adminTokenEnv } = this.#options;
+    const address = admin === undefined ? undefined : parseAdminAddress(admin);
+    if (address === undefined) return;
+    const authorization = await bearerFrom(adminTokenFile, adminTokenEnv);
+    const server = new AdminServer(address, authorization, this.#adminParts());
+    this.#admin = server;
+    this.#log.logger.info({ url: await server.start() }, 'the admin endpoint listens');
+  }
+
+  #adminParts(): AdminParts {
+    const dispatcher = (): Dispatcher => this.#dispatcher as Dispatcher;
+    const { logger } = this.#log;
+    return {
+      // What has ended is still draining for whoever asks in its last moments.
+      phase: () => (this.#phase === 'ended' ? 'draining' : this.#phase),
+      isConnected: () => this.#source.isConnected,
+      readings: () => this.#readings(dispatcher()),
+      lanes: (query) => dispatcher().lanes(query),
+      pause: (merchant) => {
+        if (!this.#pauses.pause(merchant)) return undefined;
+        dispatcher().directoryChanged();
+        logger.info({ merchant }, 'an operator has paused a merchant');
+        return 'paused';
+      },
+      resume: (merchant) => {
+        const state = this.#pauses.resume(merchant);
+        if (state === undefined) return undefined;
+        dispatcher().directoryChanged();
+        logger.info({ merchant, state }, 'an operator has resumed a merchant');
+        return state;
+      },
+      drain: () => {
+        logger.info({}, 'an operator has asked for a drain');
+        this.drain();
+      },
+      warn: (fields, message) => logger.warn(fields, message),
+    };
+  }
+
+  #readings(dispatcher: Dispatcher): ProcessReadings {
+    const { concurrency, prefetch, windowBytes } = this.#options;
+    return {
+      ...dispatcher.readings(),
+      phase: this.#phase === 'ended' ? 'draining' : this.#phase,
+      isConnected: this.#source.isConnected,
+      reconnects: this.#source.reconnects,
+      mainUtilization: this.#mainLoop.read(),
+      limits: { calls: concurrency, windowMessages: prefetch, windowBytes },
     };
   }
 

@@ -3,7 +3,7 @@ import { formatDuration, parseDuration } from './duration.ts';
 import { brief } from './outcome.ts';
 
 /** Where a setting stands in `--help`. */
-export const GROUPS = ['Broker', 'Merchants', 'Isolation', 'Attempts', 'Start and stop', 'Log'] as const;
+export const GROUPS = ['Broker', 'Merchants', 'Isolation', 'Attempts', 'Start and stop', 'Operation', 'Log'] as const;
 
 interface Common {
   /** As a flag; upper-snake after ORDERLANE_ in the environment, as it is in a config file. */

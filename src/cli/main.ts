@@ -11,6 +11,10 @@ const COMMANDS: Readonly<Record<string, { describe: string; load(): Promise<{ co
     describe: 'Take orders from the queue and deliver each to its merchant',
     load: async () => await import('./work.ts'),
   },
+  top: {
+    describe: 'Watch a running process: rate, budgets, shards, and the worst lanes with their gates',
+    load: async () => await import('./top.ts'),
+  },
   publish: {
     describe: 'Put orders on the queue, from a file, standard input or a generator',
     load: async () => await import('./publish.ts'),

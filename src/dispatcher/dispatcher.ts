@@ -2,20 +2,21 @@ import type { Delivery, Sink, Source } from '../broker/source.ts';
 import { type Ending, endingOf, NEITHER } from '../lane/ending.ts';
 import { Lane } from '../lane/lane.ts';
 import type { Directory } from '../merchant/directory.ts';
-import type { Outcome } from '../outcome.ts';
 import type { ThreadOutcome } from '../protocol.ts';
+import type { LanePage, LaneQuery, Readings } from '../readings.ts';
 import type { Gate, Stats } from '../stats.ts';
 import { Budget } from './budget.ts';
 import { Containment } from './containment.ts';
 import { Deferral, deferred } from './deferral.ts';
 import { noteOutcome } from './failures.ts';
-import { type Entry, entryOf, keyOf } from './ledger.ts';
+import { type Entry, entryOf, expired, keyOf } from './ledger.ts';
 import { Pressure } from './pressure.ts';
+import { readingsOf } from './readings-of.ts';
 import { Scheduler } from './scheduler.ts';
 import { type SettlementOptions, type SettlementParts, Settlements } from './settlements.ts';
 import type { Loss } from './shard.ts';
 import type { ShardPool } from './shard-pool.ts';
-import { worstLanes } from './worst-lanes.ts';
+import { candidates, lanePage, worstLanes } from './worst-lanes.ts';
 
 export interface DispatcherOptions extends SettlementOptions {
   readonly concurrency: number;
@@ -55,6 +56,8 @@ export class Dispatcher implements Sink {
   readonly #settlements: Settlements;
   /** Channels up to this epoch are gone. */
   #lostEpoch = 0;
+  /** The worst lanes at the last sweep, and some to spare: a scrape may not walk all lanes. */
+  #worst: readonly Lane<Entry>[] = [];
   #waiting = 0;
   #draining = false;
   #now = 0;
@@ -150,6 +153,7 @@ export class Dispatcher implements Sink {
 
   outcome(entry: Entry, outcome: ThreadOutcome): void {
     const now = this.#parts.clock.now();
+    this.#settlements.tally.called.observe(now - entry.startedAt);
     this.#leaveFlight(entry, tellsNothing(entry, outcome, now) ? NEITHER : endingOf(outcome), now);
     if (this.#containment.cameBack(entry)) this.#offerQuarantined();
     noteOutcome(entry, outcome, now, this.#parts.log);
@@ -240,6 +244,7 @@ export class Dispatcher implements Sink {
       this.#containment.forget(lane);
       this.#parts.shards.forget(lane.shard, lane.merchantId);
     }
+    this.#worst = candidates(this.#lanes.values(), this.#settlements.ledger.entries(), now);
   }
 
   /** Takes the directory's new entries over. A merchant that is gone keeps its old one for the orders in hand. */
@@ -281,7 +286,7 @@ export class Dispatcher implements Sink {
     );
   }
 
-  snapshot(): Stats {
+  snapshot(among: Iterable<Lane<Entry>> = this.#lanes.values()): Stats {
     const now = this.#parts.clock.now();
     const { tally, ledger, ladder } = this.#settlements;
     const window = this.#parts.source.window();
@@ -302,13 +307,19 @@ export class Dispatcher implements Sink {
       onLadder: ladder.size,
       merchants: this.#lanes.size,
       shards: this.#parts.shards.stats(),
-      slowest: worstLanes(
-        this.#lanes.values(),
-        ledger.entries(),
-        (lane) => this.#gateOf(lane, now) ?? (this.#budget.isFull ? 'budget' : undefined),
-        now,
-      ),
+      slowest: worstLanes(among, ledger.entries(), (lane) => this.#heldBy(lane, now), now),
     };
+  }
+
+  /** Its worst lanes are chosen from those of the last sweep. */
+  readings(): Readings {
+    return readingsOf(this.snapshot(this.#worst), this.#settlements, this.#parts.clock.now());
+  }
+
+  /** The lanes that have anything in them, worst first. */
+  lanes(query: LaneQuery): LanePage {
+    const now = this.#parts.clock.now();
+    return lanePage(query, this.#lanes, this.#settlements.ledger.entries(), (lane) => this.#heldBy(lane, now), now);
   }
 
   #pump(now: number): void {
@@ -323,11 +334,13 @@ export class Dispatcher implements Sink {
       const entry = lane.shift() as Entry;
       this.#waiting--;
       if (now >= entry.delivery.deadlineAt) {
-        this.#settlements.settle(entry, expiredOutcome(entry), now);
+        this.#settlements.settle(entry, expired(entry), now);
         continue;
       }
       entry.state = 'in-flight';
       entry.startedAt = now;
+      this.#settlements.tally.attempts++;
+      this.#settlements.tally.waited.observe(now - entry.arrivedAt);
       entry.era = lane.started(now);
       this.#budget.started(entry);
       this.#containment.started(entry);
@@ -341,6 +354,10 @@ export class Dispatcher implements Sink {
     this.#blocked.add(lane);
     return false;
   };
+
+  #heldBy(lane: Lane<Entry>, now: number): Gate | undefined {
+    return this.#gateOf(lane, now) ?? (this.#budget.isFull ? 'budget' : undefined);
+  }
 
   /** What keeps a lane's next order from starting, besides that the budget may be full. */
   #gateOf(lane: Lane<Entry>, now: number): Exclude<Gate, 'budget'> | undefined {
@@ -362,7 +379,7 @@ export class Dispatcher implements Sink {
     for (const entry of gone) {
       const isLate = now >= entry.delivery.deadlineAt;
       const outcome = isLate
-        ? expiredOutcome(entry)
+        ? expired(entry)
         : deferred(lane, this.#gateOf(lane, now), entry.delivery.hop, this.#parts.random(), now);
       this.#settlements.settle(entry, outcome, now);
     }
@@ -404,11 +421,6 @@ export class Dispatcher implements Sink {
       if (lane.waiting > 0) this.#scheduler.offer(lane);
     }
   }
-}
-
-function expiredOutcome({ possiblySent, delivery }: Entry): Outcome {
-  const before = possiblySent || delivery.attempt > 1 ? '; an earlier attempt may have arrived' : '';
-  return { kind: 'expired', reason: `its deadline passed before it could be sent${before}` };
 }
 
 /** A call that its order's deadline cut short says nothing of a merchant that would have had more time. */

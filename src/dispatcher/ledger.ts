@@ -1,6 +1,6 @@
 import type { Delivery } from '../broker/source.ts';
 import type { Lane } from '../lane/lane.ts';
-import { ACK, type Settlement } from '../outcome.ts';
+import { ACK, type Outcome, type Settlement } from '../outcome.ts';
 
 /** An order in hand: from its arrival until its settlement is durable. */
 export interface Entry {
@@ -47,6 +47,12 @@ export function entryOf(delivery: Delivery, lane: Lane<Entry>, key: string, poss
     possiblySent,
     next: undefined,
   };
+}
+
+/** What comes of an order whose deadline has passed. */
+export function expired({ possiblySent, delivery }: Entry): Outcome {
+  const before = possiblySent || delivery.attempt > 1 ? '; an earlier attempt may have arrived' : '';
+  return { kind: 'expired', reason: `its deadline passed before it could be sent${before}` };
 }
 
 /** What a late twin is to be settled with; `released` means that its first arrival was never sent. */

@@ -88,6 +88,7 @@ export class Settlements {
     const { delivery } = entry;
     switch (this.#parts.source.settle(delivery, settlement)) {
       case 'settled':
+        this.#ended(delivery);
         this.#end(entry, ACK);
         return;
       case 'pending':
@@ -129,6 +130,7 @@ export class Settlements {
     this.#settling.delete(delivery);
     const { key, entry, settlement, twins = [] } = ended;
     if (this.#apart.get(key) === delivery) this.#apart.delete(key);
+    if (settlement.kind === 'dead-letter' || settlement.kind === 'park') this.#ended(delivery);
     if (settlement.kind === 'defer' && entry !== undefined) this.#deferral.confirmed();
     if (settlement.kind === 'retry' || settlement.kind === 'defer') {
       const next = { identity: delivery.identity, hop: delivery.hop + 1 };
@@ -181,6 +183,10 @@ export class Settlements {
     this.ledger.end(entry, late);
     if (entry.twins === undefined) return;
     for (const twin of entry.twins) this.#parts.source.settle(twin, late);
+  }
+
+  #ended({ publishedAt }: Delivery): void {
+    this.tally.settled.observe(this.#parts.clock.wall() - publishedAt);
   }
 
   #facts(entry: Entry, now: number, blamed: boolean): Facts {

@@ -1,7 +1,7 @@
-import type { EventLoopUtilization } from 'node:perf_hooks';
 import { MessageChannel, type MessagePort, receiveMessageOnPort, type Worker } from 'node:worker_threads';
 import { Piscina } from 'piscina';
 import { messageOf, OrderlaneError } from '../errors.ts';
+import { LoopUse } from '../loop-use.ts';
 import { Pace } from '../pace.ts';
 import { type Boot, type Booted, OUTCOME_FIELDS, outcomeOf, type Report, type ThreadOutcome } from '../protocol.ts';
 import type { ShardStats } from '../stats.ts';
@@ -79,7 +79,7 @@ export class Shard {
   #allowHosts: readonly string[];
   #lastBeat = 0;
   #beatAt = 0;
-  #utilization: EventLoopUtilization | undefined;
+  #loop: LoopUse | undefined;
 
   constructor(options: ShardOptions, events: ShardEvents) {
     this.#options = options;
@@ -199,21 +199,11 @@ export class Shard {
 
   stats(): ShardStats {
     const state = this.#state;
-    let utilization = 0;
-    if (state.kind === 'ready') {
-      const current = state.worker.performance.eventLoopUtilization();
-      const previous = this.#utilization;
-      utilization =
-        previous === undefined
-          ? current.utilization
-          : state.worker.performance.eventLoopUtilization(current, previous).utilization;
-      this.#utilization = current;
-    }
     return {
       inFlight: this.#slots.used,
       state: state.kind === 'ending' ? 'down' : state.kind,
       restarts: this.#restarts,
-      utilization,
+      utilization: state.kind === 'ready' ? (this.#loop?.read() ?? 0) : 0,
     };
   }
 
@@ -278,7 +268,7 @@ export class Shard {
     if (!booted.ok) throw new OrderlaneError('USAGE', booted.error);
     port1.on('message', (report: Report) => this.#onReport(report));
     this.#outbox.reset();
-    this.#utilization = undefined;
+    this.#loop = new LoopUse(() => worker.performance.eventLoopUtilization());
     this.#why = undefined;
     this.#lastBeat = this.#slots.table.heartbeat();
     this.#beatAt = performance.now();

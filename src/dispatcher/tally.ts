@@ -1,12 +1,17 @@
+import { Histogram } from '../histogram.ts';
 import type { DeadReason, Outcome, OutcomeKind, Settlement } from '../outcome.ts';
 
-/** Counts since start. */
+/** Counts and latencies since start. */
 export class Tally {
   received = 0;
   joined = 0;
   retried = 0;
   deferred = 0;
   parked = 0;
+  attempts = 0;
+  readonly settled: Histogram = new Histogram();
+  readonly waited: Histogram = new Histogram();
+  readonly called: Histogram = new Histogram();
   readonly outcomes: Record<OutcomeKind, number> = {
     delivered: 0,
     rejected: 0,

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { validateHeaderValue } from 'node:http';
-import { messageOf } from '../errors.ts';
+import { messageOf, OrderlaneError } from '../errors.ts';
 
 /** Where a secret is: an environment variable or a file, by its absolute path. */
 export type SecretRef = { readonly env: string } | { readonly file: string };
@@ -51,6 +51,17 @@ export class Secrets {
         return [auth.name, secret.value];
     }
   }
+}
+
+/** The Authorization header for a token in a file or an environment variable; undefined when neither is named. */
+export async function bearerFrom(file: string | undefined, env: string | undefined): Promise<string | undefined> {
+  const secret = file === undefined ? (env === undefined ? undefined : { env }) : { file };
+  if (secret === undefined) return undefined;
+  const secrets = new Secrets();
+  await secrets.read([secret]);
+  const why = secrets.problem(secret);
+  if (why !== undefined) throw new OrderlaneError('USAGE', `the admin token: ${why}`);
+  return secrets.header({ type: 'bearer', secret })[1];
 }
 
 function keyOf(ref: SecretRef): string {

@@ -60,6 +60,11 @@ export class Link {
     return this.#state.kind === 'open';
   }
 
+  /** Connections that replaced an earlier one. */
+  get reconnects(): number {
+    return Math.max(0, this.#epoch - 1);
+  }
+
   /**
    * Resolves when the link is open and set up; gives up after `waitMs`, or at once when the broker refuses us, or when no
    * address has a broker to be trusted.

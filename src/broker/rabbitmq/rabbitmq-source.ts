@@ -142,6 +142,15 @@ export class RabbitmqSource implements Source {
     return { unsettled: this.#consumer.unsettled, unsettledBytes: this.#consumer.unsettledBytes };
   }
 
+  /** Orders can be taken and settled. */
+  get isConnected(): boolean {
+    return this.#consuming.isOpen && this.#publishing.isOpen;
+  }
+
+  get reconnects(): number {
+    return this.#consuming.reconnects + this.#publishing.reconnects;
+  }
+
   async backlog(): Promise<number> {
     const connection = this.#publishConnection;
     if (connection === undefined) throw new Error('not connected');

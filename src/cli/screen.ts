@@ -1,0 +1,40 @@
+import type { WriteStream } from 'node:tty';
+import { styleText } from 'node:util';
+
+export type Format = 'bold' | 'dim' | 'yellow';
+
+export interface Line {
+  readonly text: string;
+  readonly format?: Format;
+}
+
+const CONTROLS = /\p{Cc}/gu;
+
+/** A line as the terminal gets it: no wider than that, and without what merchants' names could do to it. */
+export function styled(out: NodeJS.WriteStream, { text, format }: Line, width: number): string {
+  const fitting = text.replace(CONTROLS, '?').slice(0, width);
+  return format === undefined ? fitting : styleText(format, fitting, { stream: out });
+}
+
+/** A terminal's other screen, drawn over again and again; what was there before comes back in the end. */
+export class Screen {
+  readonly #out: WriteStream;
+
+  constructor(out: WriteStream) {
+    this.#out = out;
+  }
+
+  open(): void {
+    this.#out.write('\u001B[?1049h\u001B[?25l');
+  }
+
+  draw(lines: readonly Line[]): void {
+    const { columns = 80, rows = 24 } = this.#out as Partial<WriteStream>;
+    const shown = lines.slice(0, rows - 1).map((line) => `${styled(this.#out, line, columns - 1)}\u001B[K`);
+    this.#out.write(`\u001B[H${shown.join('\r\n')}\u001B[J`);
+  }
+
+  close(): void {
+    this.#out.write('\u001B[?25h\u001B[?1049l');
+  }
+}

@@ -1,0 +1,45 @@
+import type { HistogramReading } from './histogram.ts';
+import type { LaneStats, Stats } from './stats.ts';
+
+/** What the dispatcher can be asked for besides its statistics. Ages are 0 when there is no such order. */
+export interface Readings {
+  readonly stats: Stats;
+  /** From publish to the end. */
+  readonly settled: HistogramReading;
+  /** From arrival to the shard. */
+  readonly waited: HistogramReading;
+  /** From the shard and back. */
+  readonly called: HistogramReading;
+  /** Orders handed to a shard. */
+  readonly attempts: number;
+  /** How long the oldest order has been in hand. */
+  readonly oldestUnsettledMs: number;
+  /** How long the oldest order has waited that no gate of its own merchant holds. */
+  readonly oldestEligibleMs: number;
+}
+
+/** What is known of the process around it. */
+export interface ProcessReadings extends Readings {
+  readonly phase: Phase;
+  readonly isConnected: boolean;
+  /** Connections to the broker that replaced a lost one. */
+  readonly reconnects: number;
+  /** Share of time the main thread's event loop was busy, 0 to 1. */
+  readonly mainUtilization: number;
+  readonly limits: { readonly calls: number; readonly windowMessages: number; readonly windowBytes: number };
+}
+
+export type Phase = 'starting' | 'running' | 'draining';
+
+export interface LanePage {
+  /** Lanes that have anything in them. */
+  readonly total: number;
+  readonly lanes: readonly LaneStats[];
+}
+
+export interface LaneQuery {
+  /** This merchant's lane alone. */
+  readonly merchant?: string;
+  readonly offset: number;
+  readonly limit: number;
+}

@@ -1,0 +1,86 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { METRICS, registryOf } from '../../src/admin/metrics.ts';
+import { LATENCY_BOUNDS } from '../../src/histogram.ts';
+import { READINGS } from './readings.ts';
+
+const UNITS_NOT_BASE = /(?:^|_)(?:milliseconds?|ms|minutes?|hours?|days?|kilobytes?|kb|mb|megabytes?|percent)(?:_|$)/;
+
+/** What `promtool check metrics` finds fault with, of names and help. */
+test('every metric has a name, a unit and a help as Prometheus wants them', () => {
+  const names = new Set<string>();
+  for (const { name, type, help } of METRICS) {
+    assert.match(name, /^(?:orderlane|process)(?:_[a-z]+)+$/);
+    assert.ok(!names.has(name), `${name} is there twice`);
+    names.add(name);
+    assert.equal(name.endsWith('_total'), type === 'counter', `${name}: counters, and nothing else, end in _total`);
+    assert.doesNotMatch(name, /_(?:count|sum|bucket|info)$/, 'kept for histograms and summaries');
+    assert.doesNotMatch(name, /_(?:counter|gauge|histogram)(?:_|$)/, 'no type in a name');
+    assert.doesNotMatch(name, UNITS_NOT_BASE, 'seconds and bytes alone');
+    if (type === 'histogram') assert.match(name, /_seconds$/);
+    assert.match(help, /^[A-Z].{10,}\.$/s);
+  }
+});
+
+test('every sample belongs to the metric above it, once, with labels that Prometheus knows and that are not kept for it', async () => {
+  const text = await registryOf(() => READINGS).print();
+  assert.ok(text.endsWith('\n'));
+  let family = { name: '', type: '' };
+  const seen = new Set<string>();
+  for (const line of text.split('\n').filter((each) => each !== '')) {
+    const type = /^# TYPE (\S+) (counter|gauge|histogram)$/.exec(line);
+    if (type !== null) family = { name: type[1] as string, type: type[2] as string };
+    if (line.startsWith('#')) continue;
+    const [, name, labels = '', value] = /^([a-z_]+)(?:\{(.*)\})? (\S+)$/.exec(line) ?? assert.fail(line);
+    const own = family.type === 'histogram' ? (name as string).replace(/_(?:bucket|sum|count)$/, '') : name;
+    assert.equal(own, family.name);
+    assert.ok(Number.isFinite(Number(value)), line);
+    assert.ok(!seen.has(`${name}{${labels}}`), `${line} is there twice`);
+    seen.add(`${name}{${labels}}`);
+    for (const [, label] of labels.matchAll(/(\w+)="(?:[^"\\]|\\.)*"/g)) {
+      assert.match(label as string, /^(?:outcome|reason|budget|shard|thread|merchant|le)$/);
+      assert.equal(label === 'le', family.type === 'histogram', 'le belongs to histograms');
+    }
+  }
+});
+
+test('a histogram counts upwards, to all that was observed', async () => {
+  const text = await registryOf(() => READINGS).print();
+  const buckets = [...text.matchAll(/^orderlane_call_duration_seconds_bucket\{le="(\S+)"\} (\d+)$/gm)];
+  assert.deepEqual(
+    buckets.map(([, bound]) => bound),
+    [...LATENCY_BOUNDS.map(String), '+Inf'],
+  );
+  assert.deepEqual(
+    buckets.map(([, , count]) => Number(count)),
+    [1, 1, 1, 1, ...LATENCY_BOUNDS.slice(4).map(() => 2), 3],
+  );
+  assert.match(text, /^orderlane_call_duration_seconds_sum 90\.084$/m);
+  assert.match(text, /^orderlane_call_duration_seconds_count 3$/m);
+});
+
+test('values come through, and what a merchant is called cannot break the format', async () => {
+  const text = await registryOf(() => READINGS).print();
+  for (const line of [
+    'orderlane_outcomes_total{outcome="delivered"} 8',
+    'orderlane_dead_letters_total{reason="rejected"} 2',
+    'orderlane_budget_used{budget="window_bytes"} 600',
+    'orderlane_budget_limit{budget="calls"} 4000',
+    'orderlane_broker_connected 1',
+    'orderlane_oldest_unsettled_age_seconds 1.5',
+    'orderlane_thread_restarts_total{shard="1"} 2',
+    'orderlane_event_loop_utilization_ratio{thread="main"} 0.25',
+    String.raw`orderlane_worst_lane_waiting{merchant="a\"b\\c\n"} 2`,
+  ]) {
+    assert.ok(text.includes(`\n${line}\n`), `${line} is missing`);
+  }
+});
+
+test('merchants are labels of the few worst lanes only', () => {
+  for (const metric of METRICS) {
+    if (metric.type === 'histogram' || metric.name.startsWith('orderlane_worst_lane_')) continue;
+    const read = metric.read(READINGS);
+    if (typeof read === 'number') continue;
+    for (const [labels] of read) assert.ok(!('merchant' in labels), metric.name);
+  }
+});

@@ -1,0 +1,67 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { SORTS, sorted, topLines } from '../../src/cli/top-lines.ts';
+import type { LaneStats } from '../../src/stats.ts';
+import { READINGS } from '../admin/readings.ts';
+
+const LANES: readonly LaneStats[] = [
+  {
+    merchant: 'm-10',
+    gate: 'breaker',
+    failure: 'timeout',
+    inFlight: 1,
+    waiting: 2,
+    out: 9,
+    latencyMs: 80,
+    oldestMs: 900,
+  },
+  { merchant: 'm-9', inFlight: 7, waiting: 0, out: 0, latencyMs: 20, oldestMs: 30 },
+  { merchant: 'x-1', gate: 'hold', inFlight: 2, waiting: 5, out: 3, latencyMs: 0, oldestMs: 1_200 },
+];
+
+function texts(view: Partial<Parameters<typeof topLines>[0]> = {}): string[] {
+  return topLines({ stats: READINGS, lanes: LANES, total: 3, sort: 'worst', filter: '', ...view }).map(
+    ({ text }) => text,
+  );
+}
+
+test('lanes are sorted by what is asked for, and filtered by a part of the name', () => {
+  const names = SORTS.map((sort) => [
+    sort,
+    sorted(LANES, sort, '')
+      .map(({ merchant }) => merchant)
+      .join(' '),
+  ]);
+  assert.deepEqual(Object.fromEntries(names), {
+    worst: 'm-10 m-9 x-1',
+    waiting: 'x-1 m-10 m-9',
+    'in-flight': 'm-9 x-1 m-10',
+    out: 'm-10 x-1 m-9',
+    oldest: 'x-1 m-10 m-9',
+    merchant: 'm-9 m-10 x-1',
+  });
+  assert.deepEqual(
+    sorted(LANES, 'worst', 'm-1').map(({ merchant }) => merchant),
+    ['m-10'],
+  );
+});
+
+test('it shows the broker, the fill of each budget, what died of what, and each lane with its gate', () => {
+  const all = texts().join('\n');
+  assert.match(all, /^orderlane top {3}running {3}broker connected, reconnects 2$/m);
+  assert.match(all, /^ {2}calls +\[#\.+\] +0% {3}3 of 4,000$/m);
+  assert.match(all, /^ {2}bytes +\[#{12}\.{8}\] +58% {3}600B? of 1KiB$/m);
+  assert.match(all, /^ {2}dead +2 rejected {3}1 expired {3}1 parked$/m);
+  assert.match(all, /^ {2}m-10 .* breaker +timeout$/m);
+});
+
+test('keys are named only where there are some, and the filter shows while it is typed', () => {
+  assert.doesNotMatch(texts()[0] as string, /q quit/);
+  const live = texts({ typing: true, filter: 'm-', perSecond: 12 });
+  assert.match(live[0] as string, /s sort {3}\/ filter {3}q quit$/);
+  assert.ok(live.some((line) => line.includes('with "m-_" in the name')));
+});
+
+test('what is old, because the process does not answer, is said to be', () => {
+  assert.ok(texts({ trouble: 'no process answers' }).includes('  what follows is old: no process answers'));
+});
