@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { PrivateBroker } from '../../src/sim/broker.ts';
 import { check, type PublishedMessage, type Verdict } from '../../src/sim/checker.ts';
 import { journalOf } from '../../src/sim/journal.ts';
@@ -102,11 +104,11 @@ export class Stage implements Scope {
 
   /** `orderlane publish` to its end; resolves when all is confirmed. */
   async publish(load: Load): Promise<void> {
-    await this.publishing(load).done;
+    await (await this.publishing(load)).done;
   }
 
-  /** `orderlane publish` until it is stopped, or has published all. */
-  publishing(load: Load): Publishing {
+  /** `orderlane publish` until it is stopped, or has published all; resolves when the broker has confirmed the first order. */
+  async publishing(load: Load): Promise<Publishing> {
     const journal = join(this.dir, `journal-${this.#journals.length}.ndjson`);
     this.#journals.push(journal);
     const args = ['publish', '-b', this.broker.url, '-Q', this.queue];
@@ -123,6 +125,11 @@ export class Stage implements Scope {
       this.#republished += (JSON.parse(out) as { republished: number }).republished;
     })();
     done.catch(() => undefined); // whoever waits for it hears it
+    // A worker that drains would end before there is anything. Files tell nobody when they grow.
+    const begun = async (): Promise<void> => {
+      while ((await stat(journal).catch(() => ({ size: 0 }))).size === 0) await sleep(20);
+    };
+    await Promise.race([begun(), done]);
     return {
       done,
       stop: async () => {

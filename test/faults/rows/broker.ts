@@ -54,7 +54,7 @@ function brokerLost(
     async play(stage) {
       const times = stage.full ? 5 : 1;
       const merchants = await stage.merchants(QUICK);
-      const load = stage.publishing({ orders: ENDLESS, rate: RATE });
+      const load = await stage.publishing({ orders: ENDLESS, rate: RATE });
       const worker = await stage.work(...(await args(stage)));
       const recoveredMs: number[] = [];
       for (let n = 0; n < times; n++) {
@@ -105,7 +105,7 @@ export const blackHole: Row = {
     const times = stage.full ? 5 : 1;
     await stage.merchants(QUICK);
     const proxy = await stage.proxy();
-    const load = stage.publishing({ orders: ENDLESS, rate: RATE });
+    const load = await stage.publishing({ orders: ENDLESS, rate: RATE });
     const worker = await stage.work('-b', `${proxy.url}?heartbeat=${HEARTBEAT_S}`);
     const recoveredMs: number[] = [];
     for (let n = 0; n < times; n++) {

@@ -19,7 +19,7 @@ export const setupCut: Row = {
   async play(stage) {
     await stage.merchants(QUICK);
     const proxy = await stage.proxy();
-    const load = stage.publishing({ orders: ENDLESS, rate: RATE });
+    const load = await stage.publishing({ orders: ENDLESS, rate: RATE });
     const worker = await stage.work('-b', proxy.url);
     const recoveredMs: number[] = [];
     for (const role of ROLES) {
@@ -78,7 +78,7 @@ export const startCut: Row = {
   async play(stage) {
     await stage.merchants(QUICK);
     const proxy = await stage.proxy();
-    const load = stage.publishing({ orders: ENDLESS, rate: RATE });
+    const load = await stage.publishing({ orders: ENDLESS, rate: RATE });
     const recoveredMs: number[] = [];
     // The publishing connection is the first one and has five frames or six of each side; the consuming one about fifty.
     const numbers: Readonly<Record<1 | 2, readonly number[]>> = stage.full
@@ -117,7 +117,7 @@ export const flowCut: Row = {
     const cuts = stage.full ? 100 : 8;
     await stage.merchants({ default: { ...QUICK.default, failing: { status: 500, fraction: 0.5 } } });
     const proxy = await stage.proxy();
-    const load = stage.publishing({ orders: ENDLESS, rate: 2 * RATE });
+    const load = await stage.publishing({ orders: ENDLESS, rate: 2 * RATE });
     const worker = await stage.work('-b', proxy.url, ...PATIENT);
     const recoveredMs: number[] = [];
     await stage.until(worker, ({ onLadder }) => onLadder > 0);
@@ -148,7 +148,7 @@ export const confirmLost: Row = {
     const cuts = stage.full ? 50 : 5;
     await stage.merchants({ default: { ...QUICK.default, failing: { status: 500, fraction: 0.5 } } });
     const proxy = await stage.proxy();
-    const load = stage.publishing({ orders: ENDLESS, rate: 2 * RATE });
+    const load = await stage.publishing({ orders: ENDLESS, rate: 2 * RATE });
     const worker = await stage.work('-b', proxy.url, ...PATIENT);
     const recoveredMs: number[] = [];
     for (let n = 0; n < cuts; n++) {
@@ -176,7 +176,7 @@ export const closeCut: Row = {
     const frames = stage.full ? 24 : 6;
     await stage.merchants(QUICK);
     const proxy = await stage.proxy();
-    const load = stage.publishing({ orders: ENDLESS, rate: RATE });
+    const load = await stage.publishing({ orders: ENDLESS, rate: RATE });
     const recoveredMs: number[] = [];
     for (let n = 1; n <= frames; n++) {
       const startedAt = performance.now();

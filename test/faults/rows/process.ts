@@ -72,21 +72,16 @@ export const rollingStops: Row = {
   limitMs: 900_000,
   async play(stage) {
     const stops = stage.full ? 100 : 4;
-    const limitMs = 10_000;
     await stage.merchants(LATENCY);
-    const load = stage.publishing({ orders: ENDLESS, rate: 200 });
+    const load = await stage.publishing({ orders: ENDLESS, rate: 200 });
     const recoveredMs: number[] = [];
-    const args = ['--shutdown-timeout', `${limitMs}ms`, '--timeout', '5s'];
     const ambiguous: string[] = [];
-    let old = await stage.work(...args);
+    let old = await stage.work();
     await stage.nextCall();
     for (let n = 0; n < stops; n++) {
-      const fresh: Command = await stage.work(...args);
-      const begun = performance.now();
+      const fresh: Command = await stage.work();
       old.signal('SIGTERM');
-      await stage.ended(old);
-      const tookMs = performance.now() - begun;
-      if (tookMs > limitMs) throw new Error(`expected an exit within ${limitMs} ms, got ${Math.round(tookMs)} ms`);
+      await stage.ended(old); // with 4 if it needed more than --shutdown-timeout
       const said = old.log.all.filter((line) => line['outcome'] === 'ambiguous');
       ambiguous.push(...said.map((line) => JSON.stringify(line)));
       recoveredMs.push(await stage.nextCall());

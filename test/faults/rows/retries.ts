@@ -24,7 +24,7 @@ function blockedLadder(
     name,
     fault,
     async play(stage) {
-      const slow = { distribution: 'fixed', value: '3s' };
+      const slow = { distribution: 'fixed', value: '8s' };
       const merchants = await stage.merchants({ default: { latency: slow, failing: { status: 500 } } });
       await stage.publish({ orders: ORDERS });
       const worker = await stage.work(...ONE_RUNG);
