@@ -111,7 +111,6 @@ export const startCut: Row = {
 export const flowCut: Row = {
   name: 'flow-cut',
   fault: 'socket cut at a random frame while publishing and consuming',
-  short: true,
   limitMs: 600_000,
   async play(stage) {
     const cuts = stage.full ? 100 : 8;
@@ -126,7 +125,7 @@ export const flowCut: Row = {
       const side = oneOf(stage.random, SIDES);
       const how = oneOf(stage.random, CUTS);
       const [connection] = proxy.named(`orderlane ${role}`);
-      const at = (connection?.count(side) ?? 0) + 1 + below(stage.random, 60);
+      const at = (connection?.count(side) ?? 0) + 1 + below(stage.random, 20);
       recoveredMs.push(
         await cutOnce(proxy, worker, role, (frame) =>
           frame.connection === connection && frame.from === side && frame.number >= at ? how : 'pass',
