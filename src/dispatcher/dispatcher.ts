@@ -1,6 +1,6 @@
 import type { Delivery, Sink, Source } from '../broker/source.ts';
 import { type Ending, endingOf, NEITHER } from '../lane/ending.ts';
-import { Lane } from '../lane/lane.ts';
+import type { Lane } from '../lane/lane.ts';
 import type { Directory } from '../merchant/directory.ts';
 import type { ThreadOutcome } from '../protocol.ts';
 import type { LanePage, LaneQuery, Readings } from '../readings.ts';
@@ -9,6 +9,7 @@ import { Budget } from './budget.ts';
 import { Containment } from './containment.ts';
 import { Deferral, deferred } from './deferral.ts';
 import { noteOutcome } from './failures.ts';
+import { Lanes } from './lanes.ts';
 import { type Entry, entryOf, expired, keyOf } from './ledger.ts';
 import { Pressure } from './pressure.ts';
 import { readingsOf } from './readings-of.ts';
@@ -34,9 +35,6 @@ export interface DispatcherParts extends SettlementParts {
 const CONSUMER_TIMEOUT_MS = 28 * 60_000;
 /** How long an order waits here before it is given back and comes again. */
 const HELD_MS = 20 * 60_000;
-const LANE_KEPT_MS = 60_000;
-/** Longer than the longest rung: its orders may be on the ladder. */
-const QUARANTINE_KEPT_MS = 600_000;
 
 /**
  * Where an order's way is decided: puts each delivery in its merchant's lane, gives lanes turns under the process's
@@ -45,7 +43,7 @@ const QUARANTINE_KEPT_MS = 600_000;
  */
 export class Dispatcher implements Sink {
   readonly #parts: DispatcherParts;
-  readonly #lanes = new Map<string, Lane<Entry>>();
+  readonly #lanes: Lanes;
   readonly #scheduler = new Scheduler<Entry>();
   readonly #containment = new Containment();
   /** Lanes with waiting orders that a gate holds: each is offered again a few times a second. */
@@ -64,6 +62,7 @@ export class Dispatcher implements Sink {
 
   constructor(options: DispatcherOptions, parts: DispatcherParts) {
     this.#parts = parts;
+    this.#lanes = new Lanes(parts.directory, (merchantId) => parts.shards.shardOf(merchantId));
     this.#budget = new Budget(options.concurrency);
     this.#pressure = new Pressure(options.prefetch);
     this.#deferral = new Deferral(options);
@@ -83,7 +82,7 @@ export class Dispatcher implements Sink {
       return;
     }
     if (delivery.ours) this.#settlements.ladder.isBack(key);
-    const lane = this.#laneOf(delivery.merchantId);
+    const lane = this.#lanes.of(delivery.merchantId);
     if (lane === undefined) {
       this.#settlements.refuse(delivery, `unknown merchant '${delivery.merchantId}'`);
       return;
@@ -141,7 +140,7 @@ export class Dispatcher implements Sink {
   /** What waits and was never sent is let go; what is in flight stays, to be joined by its redelivery. */
   lost(epoch: number): void {
     this.#lostEpoch = Math.max(this.#lostEpoch, epoch);
-    for (const lane of this.#lanes.values()) {
+    for (const lane of this.#lanes) {
       if (lane.waiting === 0) continue;
       const gone = lane.keepOnly((entry) => entry.delivery.epoch > epoch);
       this.#waiting -= gone.length;
@@ -206,7 +205,7 @@ export class Dispatcher implements Sink {
   }
 
   shardReady(shard: number): void {
-    for (const lane of this.#lanes.values()) {
+    for (const lane of this.#lanes) {
       if (lane.shard === shard && lane.waiting > 0) this.#scheduler.offer(lane);
     }
     this.#pump(this.#parts.clock.now());
@@ -235,24 +234,21 @@ export class Dispatcher implements Sink {
   sweep(): void {
     const now = this.#parts.clock.now();
     this.#settlements.ladder.sweep(now);
-    for (const lane of this.#lanes.values()) {
+    for (const lane of this.#lanes) {
       if (lane.waiting > 0) this.#expire(lane, now);
       if (lane.waiting > 0) this.#sendAway(lane, now);
-      const keptMs = lane.quarantined ? QUARANTINE_KEPT_MS : LANE_KEPT_MS;
-      if (!lane.isIdle || now - Math.max(lane.usedAt, lane.quarantinedUntil, lane.opensAt(now)) < keptMs) continue;
-      this.#lanes.delete(lane.merchantId);
+    }
+    this.#lanes.evict(now, (lane) => {
       this.#containment.forget(lane);
       this.#parts.shards.forget(lane.shard, lane.merchantId);
-    }
-    this.#worst = candidates(this.#lanes.values(), this.#settlements.ledger.entries(), now);
+    });
+    this.#worst = candidates(this.#lanes, this.#settlements.ledger.entries(), now);
   }
 
-  /** Takes the directory's new entries over. A merchant that is gone keeps its old one for the orders in hand. */
+  /** To be called when the directory has other entries. */
   directoryChanged(): void {
-    for (const lane of this.#lanes.values()) {
-      const merchant = this.#parts.directory.find(lane.merchantId);
-      lane.isGone = merchant === undefined;
-      lane.merchant = merchant ?? lane.merchant;
+    this.#lanes.refresh();
+    for (const lane of this.#lanes) {
       if (lane.waiting > 0) this.#scheduler.offer(lane);
     }
     this.#pump(this.#parts.clock.now());
@@ -263,7 +259,7 @@ export class Dispatcher implements Sink {
     if (this.#draining) return;
     this.#draining = true;
     const now = this.#parts.clock.now();
-    for (const lane of this.#lanes.values()) {
+    for (const lane of this.#lanes) {
       if (lane.merchant.duplicates === 'idempotent') continue;
       const waiting = lane.keepOnly(() => false);
       this.#waiting -= waiting.length;
@@ -286,7 +282,7 @@ export class Dispatcher implements Sink {
     );
   }
 
-  snapshot(among: Iterable<Lane<Entry>> = this.#lanes.values()): Stats {
+  snapshot(among: Iterable<Lane<Entry>> = this.#lanes): Stats {
     const now = this.#parts.clock.now();
     const { tally, ledger, ladder } = this.#settlements;
     const window = this.#parts.source.window();
@@ -305,7 +301,7 @@ export class Dispatcher implements Sink {
       unsettled: window.unsettled,
       unsettledBytes: window.unsettledBytes,
       onLadder: ladder.size,
-      merchants: this.#lanes.size,
+      merchants: this.#lanes.byMerchant.size,
       shards: this.#parts.shards.stats(),
       slowest: worstLanes(among, ledger.entries(), (lane) => this.#heldBy(lane, now), now),
     };
@@ -319,7 +315,13 @@ export class Dispatcher implements Sink {
   /** The lanes that have anything in them, worst first. */
   lanes(query: LaneQuery): LanePage {
     const now = this.#parts.clock.now();
-    return lanePage(query, this.#lanes, this.#settlements.ledger.entries(), (lane) => this.#heldBy(lane, now), now);
+    return lanePage(
+      query,
+      this.#lanes.byMerchant,
+      this.#settlements.ledger.entries(),
+      (lane) => this.#heldBy(lane, now),
+      now,
+    );
   }
 
   #pump(now: number): void {
@@ -404,16 +406,6 @@ export class Dispatcher implements Sink {
     if (ending.told === 'answered') this.#budget.answered(lane.shard, now - entry.startedAt);
     this.#budget.ended(entry);
     if (lane.waiting > 0) this.#scheduler.offer(lane);
-  }
-
-  #laneOf(merchantId: string): Lane<Entry> | undefined {
-    const lane = this.#lanes.get(merchantId);
-    if (lane !== undefined) return lane.isGone ? undefined : lane;
-    const merchant = this.#parts.directory.find(merchantId);
-    if (merchant === undefined) return undefined;
-    const fresh = new Lane<Entry>(merchant, this.#parts.shards.shardOf(merchantId));
-    this.#lanes.set(merchantId, fresh);
-    return fresh;
   }
 
   #offerQuarantined(): void {
