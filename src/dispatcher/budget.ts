@@ -134,7 +134,9 @@ export class Budget {
       const ageMs = now - call.startedAt;
       if (ageMs <= LEAST_AGE_MS) return; // so are all later ones
       const { lane } = call;
-      const isOver = ageMs > OVER_AGE_FACTOR * Math.max(lane.latencyMs, this.#usual[lane.shard] ?? 0);
+      // With nothing to compare with, nobody can be told from the others: all merchants may take as long.
+      const usual = this.#usual[lane.shard] ?? Number.POSITIVE_INFINITY;
+      const isOver = ageMs > OVER_AGE_FACTOR * Math.max(lane.latencyMs, usual);
       if (isOver === call.overAge) continue;
       call.overAge = isOver;
       const change = isOver ? 1 : -1;

@@ -28,6 +28,25 @@ function end(budget: Budget, call: Call): void {
   budget.ended(call);
 }
 
+/** On which calls of a shard are answered quickly. */
+function answering(limit: number): Budget {
+  const budget = new Budget(limit);
+  budget.answered(0, 1);
+  return budget;
+}
+
+test('as long as a shard has no answer at all, no call of it is over age', () => {
+  const budget = new Budget(100);
+  const lane = new TestLane();
+  lane.latencyMs = 0;
+  start(budget, lane, 0);
+  budget.age(14_000);
+  assert.equal(budget.overAge, 0);
+  budget.answered(0, 80);
+  budget.age(14_100);
+  assert.equal(budget.overAge, 1);
+});
+
 test('of what is free a part is somebody’s share, and at least one', () => {
   assert.deepEqual(
     [400, 40, 7, 4, 3, 0, -5].map((free) => shareOf(free, 1 / 4)),
@@ -51,6 +70,7 @@ test('of a large budget many merchants can use all: a two-hundredth is always th
 
 test('a call is over age past four times its merchant’s usual latency, and half a second at least', () => {
   const budget = new Budget(100);
+  budget.answered(0, 1);
   const quick = new TestLane();
   const slow = new TestLane();
   slow.latencyMs = 500;
@@ -83,7 +103,7 @@ test('while a shard needs long for its quickest answers, its calls are not over 
 });
 
 test('suspects start nothing while merchants that hang hold a quarter, and all calls of such a merchant count', () => {
-  const budget = new Budget(16);
+  const budget = answering(16);
   const lane = new TestLane();
   const first = start(budget, lane, 0);
   for (let i = 0; i < 4; i++) start(budget, lane, 400);
@@ -102,7 +122,7 @@ test('whatever starts, ends and ages, the counts are those of the calls in fligh
   const step = fc.record({ lane: fc.nat({ max: 2 }), end: fc.boolean(), at: fc.nat(), pass: fc.nat({ max: 400 }) });
   fc.assert(
     fc.property(fc.array(step, { maxLength: 150 }), (steps) => {
-      const budget = new Budget(10);
+      const budget = answering(10);
       const lanes = [new TestLane(), new TestLane(), new TestLane()];
       (lanes[2] as TestLane).latencyMs = 375;
       let inFlight: Call[] = [];
