@@ -14,68 +14,145 @@ export interface Job {
   readonly concurrency: number;
   /** Where merchants are, `{merchantId}` in it; absent when nothing is sent. */
   readonly url?: string;
+  /** PEM file: the authority that signed the merchants' certificate, when the URL is https. */
+  readonly ca?: string;
 }
 
 /**
- * A system that is measured, as a process of its own. It says what it does on standard output, a JSON object a line:
- * `{"at": "first", "ms": ...}` when it has the first order after the warm-up and `{"at": "last", ...}` when it is through with
- * the last one, `ms` on the machine's monotonic clock.
+ * A system that is measured, as a process of its own. Where it runs code of ours, that says on standard output how many orders
+ * it has begun and ended since it last said so: `{"at": "orders", "began": ..., "ended": ..., "ms": ...}`, `ms` the wall clock
+ * when the last one ended (mark.ts).
  */
 export interface Peer {
   readonly name: string;
+  /** Its arguments, after `program`. */
   command(job: Job): readonly string[];
+  /** @default this Node */
+  readonly program?: string;
+  readonly env?: Readonly<Record<string, string>>;
+  /** It takes Celery tasks from the queue `<queue>.celery` instead of orders. */
+  readonly takesTasks?: true;
+  /** A process that runs beside it and is not measured, as Node's arguments. */
+  beside?(job: Job): readonly string[];
 }
 
 /** So much of what it says of errors is kept, in characters. */
 const SAID = 2000;
+const STOP_LIMIT_MS = 40_000;
+/** Who tells of no order for so long does not work. */
+const STALLED_MS = 90_000;
+
+interface Awaited {
+  readonly of: 'began' | 'ended';
+  readonly orders: number;
+  readonly reached: PromiseWithResolvers<number>;
+}
 
 export class RunningPeer {
-  readonly first: Promise<number>;
-  readonly last: Promise<number>;
   readonly pid: number;
+  /** Rejects when it ends, with what it said last. */
+  readonly gone: Promise<never>;
   readonly #child: ChildProcess;
+  readonly #beside: ChildProcess | undefined;
   readonly #exited: Promise<unknown>;
+  readonly #stalled: NodeJS.Timeout | undefined;
+  readonly #counts = { began: 0, ended: 0 };
+  #lastMs = 0;
+  #awaited: Awaited[] = [];
 
   /** `onLine` is given each line of standard output that is no mark. */
   constructor(peer: Peer, job: Job, onLine: (line: string) => void = () => undefined) {
-    const child = spawn(process.execPath, [...peer.command(job)], {
-      env: { ...process.env, BENCH_JOB: JSON.stringify(job) },
+    const env = { ...process.env, ...peer.env, BENCH_JOB: JSON.stringify(job), ...trusting(job) };
+    const child = spawn(peer.program ?? process.execPath, [...peer.command(job)], {
+      env,
       stdio: ['ignore', 'pipe', 'pipe'],
     });
+    const beside = peer.beside?.(job);
+    if (beside !== undefined)
+      this.#beside = spawn(process.execPath, [...beside], { stdio: ['ignore', 'ignore', 'inherit'] });
     this.#child = child;
     this.pid = child.pid as number;
     this.#exited = once(child, 'exit');
     let said = '';
-    child.stderr?.on('data', (chunk: Buffer) => {
+    child.stderr.on('data', (chunk: Buffer) => {
       said = `${said}${chunk.toString()}`.slice(-SAID);
     });
-    const first = Promise.withResolvers<number>();
-    const last = Promise.withResolvers<number>();
-    createInterface({ input: child.stdout as NodeJS.ReadableStream }).on('line', (line) => {
+    createInterface({ input: child.stdout }).on('line', (line) => {
       const mark = markOf(line);
       if (mark === undefined) onLine(line);
-      if (mark?.at === 'first') first.resolve(mark.ms);
-      if (mark?.at === 'last') last.resolve(mark.ms);
+      else this.#count(mark);
     });
-    child.once('exit', (code) => {
-      const failure = new Error(`${peer.name} ended with code ${code}: ${said}`);
-      first.reject(failure);
-      last.reject(failure);
+    const gone = Promise.withResolvers<never>();
+    this.gone = gone.promise;
+    this.gone.catch(() => undefined); // heard by whoever waits for something of it, or nobody
+    // Where there are merchants, they tell; the built-in forwarder does not.
+    if (job.url === undefined) {
+      this.#stalled = setTimeout(() => {
+        gone.reject(new Error(`${peer.name} has told of no order for ${STALLED_MS / 1000} s: ${said}`));
+      }, STALLED_MS);
+    }
+    child.once('exit', (code, signal) => {
+      clearTimeout(this.#stalled);
+      gone.reject(new Error(`${peer.name} ended with ${signal ?? `code ${code}`}: ${said}`));
     });
-    this.first = first.promise;
-    this.last = last.promise;
-    // Heard by whoever waits for them, or nobody.
-    this.first.catch(() => undefined);
-    this.last.catch(() => undefined);
   }
 
-  async stop(): Promise<void> {
+  /** When it had begun so many orders since its start, in milliseconds since the epoch. */
+  began(orders: number): Promise<number> {
+    return this.#until('began', orders);
+  }
+
+  /** When it had ended so many. */
+  ended(orders: number): Promise<number> {
+    return this.#until('ended', orders);
+  }
+
+  /** When the process is gone, in milliseconds since the epoch. Safe twice. */
+  async stop(): Promise<number> {
+    this.#beside?.kill('SIGTERM');
     this.#child.kill('SIGTERM');
+    const late = setTimeout(() => this.#child.kill('SIGKILL'), STOP_LIMIT_MS);
     await this.#exited;
+    const at = Date.now();
+    clearTimeout(late);
+    return at;
+  }
+
+  #until(of: 'began' | 'ended', orders: number): Promise<number> {
+    const reached = Promise.withResolvers<number>();
+    this.#awaited.push({ of, orders, reached });
+    this.#settle();
+    return Promise.race([reached.promise, this.gone]);
+  }
+
+  #count({ began, ended, ms }: Mark): void {
+    this.#counts.began += began;
+    this.#counts.ended += ended;
+    this.#stalled?.refresh();
+    this.#lastMs = Math.max(this.#lastMs, ms);
+    this.#settle();
+  }
+
+  #settle(): void {
+    this.#awaited = this.#awaited.filter(({ of, orders, reached }) => {
+      if (this.#counts[of] < orders) return true;
+      reached.resolve(of === 'began' ? Date.now() : this.#lastMs);
+      return false;
+    });
   }
 }
 
-function markOf(line: string): { readonly at: string; readonly ms: number } | undefined {
-  if (!line.startsWith('{"at":')) return undefined;
-  return JSON.parse(line) as { at: string; ms: number };
+/** Node and Python's requests are told by the environment whom to trust. */
+function trusting({ ca }: Job): Readonly<Record<string, string>> {
+  return ca === undefined ? {} : { NODE_EXTRA_CA_CERTS: ca, REQUESTS_CA_BUNDLE: ca };
+}
+
+interface Mark {
+  readonly began: number;
+  readonly ended: number;
+  readonly ms: number;
+}
+
+function markOf(line: string): Mark | undefined {
+  return line.startsWith('{"at":') ? (JSON.parse(line) as Mark) : undefined;
 }

@@ -1,8 +1,7 @@
 import { defineHandler, type Handler } from '../../src/index.ts';
 import { Marker } from '../mark.ts';
-import type { Job } from '../peer.ts';
 
-const marker = new Marker(JSON.parse(process.env['BENCH_JOB'] as string) as Job);
+const marker = new Marker();
 
 /** Returns at once: what is measured is everything around it. */
 const handler: Handler = defineHandler({

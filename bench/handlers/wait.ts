@@ -1,9 +1,8 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { defineHandler, type Handler } from '../../src/index.ts';
 import { Marker } from '../mark.ts';
-import type { Job } from '../peer.ts';
 
-const marker = new Marker(JSON.parse(process.env['BENCH_JOB'] as string) as Job);
+const marker = new Marker();
 const WAIT_MS = 5_000;
 
 /** Waits as a slow merchant makes one wait, without a call. */

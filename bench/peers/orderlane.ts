@@ -3,28 +3,21 @@ import type { Job, Peer } from '../peer.ts';
 
 const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 
+/** A handler of ours in ../handlers; none for the built-in forwarder. */
+export type HandlerName = 'noop' | 'wait' | 'undici' | 'burn';
+
 /**
- * orderlane itself, by its command line, with one shard. A merchant may use all of the concurrency unless told otherwise. At
- * log level debug it tells of every retry and deferral.
+ * orderlane itself, by its command line. A merchant may use all of the concurrency unless told otherwise, as with the peers,
+ * and the prefetch is what they hold, with room to spare. At log level debug it tells of every retry and deferral.
  */
-export function orderlane(handler?: 'noop' | 'wait', merchantConcurrency?: number, logLevel = 'warn'): Peer {
+export function orderlane(handler?: HandlerName, merchantConcurrency?: number, logLevel = 'warn', shards = 1): Peer {
   return {
-    name: 'orderlane',
+    name: shards === 1 ? 'orderlane' : `orderlane, ${shards} shards`,
     command: ({ broker, queue, concurrency, url }: Job) => {
-      const inFlight = String(concurrency);
-      const flags = [
-        '--broker',
-        broker,
-        '--queue',
-        queue,
-        '--shards',
-        '1',
-        '--log-level',
-        logLevel,
-        '--log-format',
-        'json',
-      ];
-      flags.push('--concurrency', inFlight, '--merchant-concurrency', String(merchantConcurrency ?? concurrency));
+      const flags = ['--broker', broker, '--queue', queue, '--shards', String(shards)];
+      flags.push('--log-level', logLevel, '--log-format', 'json', '--concurrency', String(concurrency));
+      flags.push('--merchant-concurrency', String(merchantConcurrency ?? concurrency));
+      if (concurrency > 9000) flags.push('--prefetch', String(Math.min(65_535, Math.ceil(concurrency * 1.08))));
       if (handler !== undefined)
         flags.push('--handler', fileURLToPath(new URL(`../handlers/${handler}.ts`, import.meta.url)));
       if (url !== undefined) flags.push('--url', url, '--allow-host', '127.0.0.1');

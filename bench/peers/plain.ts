@@ -1,11 +1,21 @@
 import { fileURLToPath } from 'node:url';
 import type { Job, Peer } from '../peer.ts';
 
+/** What a plain consumer does with an order; `burn` posts with got after what the handler of that name does. */
+export type Does = 'ack' | 'got' | 'undici' | 'wait' | 'burn';
+
+const NAMES: Readonly<Record<Does, string>> = {
+  ack: 'bare amqplib, acks only',
+  got: 'plain amqplib + got',
+  undici: 'plain amqplib + undici',
+  wait: 'plain amqplib, waits',
+  burn: 'plain amqplib + got',
+};
+
 /** A consumer that somebody would write by hand; `does` says what it does with an order. */
-export function plain(does: 'ack' | 'got' | 'wait'): Peer {
-  const names = { ack: 'bare amqplib, acks only', got: 'plain amqplib + got', wait: 'plain amqplib, waits' };
+export function plain(does: Does): Peer {
   return {
-    name: names[does],
+    name: NAMES[does],
     command: (job: Job) => [
       fileURLToPath(new URL('./plain-consumer.ts', import.meta.url)),
       does,

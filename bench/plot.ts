@@ -1,0 +1,64 @@
+/** Draws a scenario's raw results: `node bench/plot.ts bench/results/cost.jsonl` writes bench/results/cost.svg. */
+import { writeFileSync } from 'node:fs';
+import { pathToFileURL } from 'node:url';
+import { parse, View } from 'vega';
+import { compile, type TopLevelSpec } from 'vega-lite';
+import { type Machine, readResults } from './results.ts';
+import type { Figure, Row } from './scenario.ts';
+import { scenarios } from './scenarios/index.ts';
+
+/** One panel a case: each run a point, the median a bar over them. */
+export async function plot(title: string, figure: Figure, machine: Machine, rows: readonly Row[]): Promise<string> {
+  const values = rows.map((row) => ({ case: row.case, system: row.system, value: figure.of(row) }));
+  const cases = [...new Set(values.map((value) => value.case))];
+  const systems = [...new Set(values.map((value) => value.system))];
+  const color = { field: 'system', type: 'nominal' as const, legend: null, scale: { domain: systems } };
+  const y = { field: 'system', type: 'nominal' as const, title: null, sort: null };
+  const x = { field: 'value', type: 'quantitative' as const, title: `${figure.name},${figure.unit}` };
+  const panel = (of: string) => ({
+    title: of,
+    data: { values: values.filter((value) => value.case === of) },
+    width: 280,
+    height: { step: 20 },
+    layer: [
+      {
+        mark: { type: 'bar' as const, opacity: 0.35 },
+        encoding: { x: { ...x, aggregate: 'median' as const }, y, color },
+      },
+      { mark: { type: 'point' as const, filled: true, size: 30 }, encoding: { x, y, color } },
+    ],
+  });
+  const spec: TopLevelSpec = {
+    $schema: 'https://vega.github.io/schema/vega-lite/v6.json',
+    title: { text: title, subtitle: subtitle(machine), anchor: 'start' },
+    background: 'white',
+    columns: 2,
+    concat: cases.map(panel),
+  };
+  const view = new View(parse(compile(spec).spec), { renderer: 'none' });
+  try {
+    return await view.toSVG();
+  } finally {
+    view.finalize();
+  }
+}
+
+function subtitle({ date, node, cores, cpu, memoryGb, quick }: Machine): string {
+  const kind = quick ? 'a quick run, no result; ' : '';
+  return `${kind}bars are medians, points are runs; ${date.slice(0, 10)}, Node ${node}, ${cores} x ${cpu}, ${memoryGb} GB`;
+}
+
+/** Beside the results, with the same name. */
+export async function plotFile(path: string): Promise<string> {
+  const { machine, rows } = readResults(path);
+  const scenario = scenarios.find(({ name }) => name === rows[0]?.scenario);
+  if (scenario === undefined)
+    throw new Error(`${path}: expected rows of a scenario, got ${rows[0]?.scenario ?? 'none'}`);
+  const svg = path.replace(/\.jsonl$/, '.svg');
+  writeFileSync(svg, `${await plot(scenario.name, scenario.figures[0], machine, rows)}\n`);
+  return svg;
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
+  for (const path of process.argv.slice(2)) process.stdout.write(`${await plotFile(path)}\n`);
+}

@@ -1,0 +1,61 @@
+import { celery } from '../peers/celery.ts';
+import { orderlane } from '../peers/orderlane.ts';
+import { plain } from '../peers/plain.ts';
+import { cpuPerOrder, type Figure, memory, type Scenario, seconds } from '../scenario.ts';
+import { atMost } from '../summary.ts';
+import { trial } from '../trial.ts';
+
+const SIZES = [1000, 6000, 20_000, 60_000];
+/** A source address has fewer ports than that to one merchant address, and other runs' closed ones linger. */
+const MOST_CALLS = 6000;
+const MERCHANTS = 1000;
+const LATENCY_MS = 5_000;
+
+const waiting = (orders: number): string => `${orders} waiting`;
+const calling = (orders: number): string => `${orders} HTTP calls`;
+const memoryPerOrder: Figure = {
+  name: 'memory per order',
+  unit: ' kB',
+  digits: 0,
+  of: (r) => (r.peakMb * 1024) / r.orders,
+};
+
+export const density: Scenario = {
+  name: 'density',
+  describe: `orders of 5 s, all in flight at once, one shard, ${MERCHANTS} merchants; memory includes what an idle process has`,
+  figures: [seconds, memory, memoryPerOrder, cpuPerOrder],
+  runs: (quick) => {
+    const sizes = quick ? [1000, 6000] : SIZES;
+    const common = { warmup: 0, batch: { merchants: MERCHANTS } };
+    return [
+      ...sizes.flatMap((orders) =>
+        [plain('wait'), orderlane('wait'), ...(orders > MOST_CALLS ? [] : [celery('gevent', 'wait')])].map((peer) =>
+          trial({ ...common, case: waiting(orders), peer, orders, concurrency: orders }),
+        ),
+      ),
+      ...sizes
+        .filter((orders) => orders <= MOST_CALLS)
+        .flatMap((orders) =>
+          [plain('got'), orderlane(), celery('gevent')].map((peer) =>
+            trial({
+              ...common,
+              case: calling(orders),
+              peer,
+              orders,
+              concurrency: orders,
+              merchants: { latencyMs: LATENCY_MS },
+            }),
+          ),
+        ),
+    ];
+  },
+  goals: (summary) => [
+    atMost(summary.median(seconds, waiting(60_000), 'orderlane'), 6.5, '60,000 waiting orders', ' s'),
+    atMost(summary.median(memory, waiting(60_000), 'orderlane'), 400, '60,000 waiting orders', ' MB'),
+    atMost(
+      summary.ratio(memory, calling(MOST_CALLS), 'orderlane', 'plain amqplib + got'),
+      1,
+      `memory of ${MOST_CALLS} calls in flight over plain got's`,
+    ),
+  ],
+};

@@ -1,0 +1,60 @@
+import { orderlane } from '../peers/orderlane.ts';
+import { plain } from '../peers/plain.ts';
+import { cpuPerOrder, memory, perSecond, type Scenario } from '../scenario.ts';
+import type { Summary } from '../summary.ts';
+import { atMost } from '../summary.ts';
+import { trial } from '../trial.ts';
+
+const SYSTEM = 'orderlane';
+const GROWTH_MOST = 1.1;
+const WARMUP = 5000;
+const ORDERS = 100_000;
+const waiting = (orders: number): string => `${orders.toLocaleString('en')} orders waiting`;
+const served = (merchants: number): string => `${merchants.toLocaleString('en')} merchants`;
+const BACKLOGS = [10_000, 100_000, 1_000_000];
+const MERCHANTS = [100, 10_000, 100_000];
+
+/** The forwarder is not needed to see what grows: without calls, what grows is a larger part of the cost. */
+export const backlog: Scenario = {
+  name: 'backlog',
+  describe: 'the whole backlog is worked off by a handler that returns at once, one shard, 1,000 merchants',
+  figures: [cpuPerOrder, memory, perSecond],
+  runs: (quick) =>
+    (quick ? BACKLOGS.slice(0, 2) : BACKLOGS).flatMap((orders) =>
+      [plain('ack'), orderlane('noop')].map((peer) =>
+        trial({ case: waiting(orders), peer, warmup: WARMUP, orders, concurrency: 4000, batch: { merchants: 1000 } }),
+      ),
+    ),
+  goals: (summary) => flatness(summary, BACKLOGS.map(waiting)),
+};
+
+export const merchants: Scenario = {
+  name: 'merchants',
+  describe: 'equal shares, a handler that returns at once, one shard',
+  figures: [cpuPerOrder, memory, perSecond],
+  runs: (quick) =>
+    MERCHANTS.flatMap((count) =>
+      [plain('ack'), orderlane('noop')].map((peer) =>
+        trial({
+          case: served(count),
+          peer,
+          warmup: WARMUP,
+          orders: quick ? 30_000 : ORDERS,
+          concurrency: 4000,
+          batch: { merchants: count },
+        }),
+      ),
+    ),
+  goals: (summary) => flatness(summary, MERCHANTS.map(served)),
+};
+
+/** From the smallest case that was measured to the largest, pair by pair. */
+function flatness(summary: Summary, cases: readonly string[]): ReturnType<Scenario['goals']> {
+  const measured = cases.filter((each) => summary.cases.includes(each));
+  const [smallest, largest] = [measured[0] ?? '', measured.at(-1) ?? ''];
+  const grew = `from ${smallest} to ${largest}`;
+  return [
+    atMost(summary.ratio(cpuPerOrder, largest, SYSTEM, SYSTEM, smallest), GROWTH_MOST, `CPU per order ${grew}`),
+    atMost(summary.ratio(memory, largest, SYSTEM, SYSTEM, smallest), GROWTH_MOST, `memory ${grew}`),
+  ];
+}

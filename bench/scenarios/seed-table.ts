@@ -1,0 +1,111 @@
+import { type Peer, RunningPeer } from '../peer.ts';
+import { celery } from '../peers/celery.ts';
+import { type HandlerName, orderlane } from '../peers/orderlane.ts';
+import { plain } from '../peers/plain.ts';
+import { usageOf } from '../process-tree.ts';
+import { type Measured, memory, type Run, type Scenario, seconds } from '../scenario.ts';
+import { onStage } from '../stage.ts';
+import { atMost } from '../summary.ts';
+import { within } from '../trial.ts';
+
+type Work = 'without I/O' | 'waiting 5 s' | 'HTTP of 5 s';
+
+interface TableRow {
+  /** As the article names it: processes that publish, and jobs of each. */
+  readonly publishers: number;
+  readonly jobs: number;
+  readonly work: Work;
+}
+
+const IDLE: readonly TableRow[] = [
+  [5, 100],
+  [5, 200],
+  [10, 200],
+  [20, 200],
+  [10, 300],
+].map(([publishers, jobs]) => ({ publishers: publishers as number, jobs: jobs as number, work: 'without I/O' }));
+const BLOCKING: readonly TableRow[] = [10, 20].map((publishers) => ({ publishers, jobs: 300, work: 'waiting 5 s' }));
+const CALLING: readonly TableRow[] = BLOCKING.map((row) => ({ ...row, work: 'HTTP of 5 s' }));
+
+const MERCHANTS = 600;
+const WARMUP = 600;
+const MOST_JOBS = 6000;
+const LATENCY_MS = 5_000;
+
+const label = ({ publishers, jobs, work }: TableRow): string => `${publishers} x ${jobs} jobs ${work}`;
+const CALLS = label(CALLING[1] as TableRow);
+
+export const seedTable: Scenario = {
+  name: 'seed-table',
+  describe: `the table of DoorDash's second article: first publish to last completion, ${MERCHANTS} merchants, systems warm`,
+  figures: [seconds, memory],
+  runs: (quick) => {
+    const blocks: readonly (readonly [Work, readonly TableRow[], readonly Peer[]])[] = [
+      ['without I/O', IDLE, systems('noop')],
+      ['waiting 5 s', BLOCKING, systems('wait')],
+      ['HTTP of 5 s', CALLING, systems()],
+    ];
+    return blocks.flatMap(([work, rows, peers]) =>
+      peers
+        .filter((peer) => !quick || !/prefork|Celery gevent 200/.test(peer.name) || work === 'without I/O')
+        .map((peer) => run(peer, work, quick ? rows.slice(-1) : rows)),
+    );
+  },
+  goals: (summary) => [
+    atMost(
+      summary.median(seconds, label(BLOCKING[1] as TableRow), 'orderlane'),
+      5.25,
+      '6,000 waiting jobs of 5 s',
+      ' s',
+    ),
+    atMost(summary.ratio(seconds, CALLS, 'orderlane', 'plain amqplib + got'), 1, '6,000 calls of 5 s over plain got'),
+  ],
+};
+
+function systems(handler?: Extract<HandlerName, 'noop' | 'wait'>): readonly Peer[] {
+  const does = handler ?? 'post';
+  const byHand = { noop: 'ack', wait: 'wait', post: 'got' } as const;
+  return [
+    plain(byHand[does]),
+    orderlane(handler),
+    celery('prefork', does, 4),
+    celery('gevent', does, 200),
+    celery('gevent', does),
+  ];
+}
+
+/** A system is started once and then given one row of the table after the other. */
+function run(peer: Peer, work: Work, rows: readonly TableRow[]): Run {
+  const calls = work === 'HTTP of 5 s';
+  return {
+    system: peer.name,
+    label: `jobs ${work}: ${peer.name}`,
+    measure: (pair) =>
+      onStage(peer, calls ? { latencyMs: LATENCY_MS } : undefined, async ({ inbox, merchants, job }) => {
+        const running = new RunningPeer(peer, job({ warmup: 0, orders: 0, concurrency: MOST_JOBS }));
+        try {
+          const done = (orders: number): Promise<number> =>
+            within(running, merchants?.accepted(orders) ?? running.ended(orders));
+          // Four calls at a time would take twelve minutes to be warm.
+          let published = peer.name.endsWith('prefork 4') && work !== 'without I/O' ? 8 : WARMUP;
+          await inbox.publish({ orders: published, merchants: MERCHANTS, seed: 100 + pair });
+          await done(published);
+          const measured: Measured[] = [];
+          for (const row of rows) {
+            const orders = row.publishers * row.jobs;
+            const before = usageOf(running.pid);
+            const batch = inbox.publish({ orders, merchants: MERCHANTS, seed: pair });
+            published += orders;
+            const [{ begunAt }, endedAt] = await Promise.all([batch, done(published)]);
+            const after = usageOf(running.pid);
+            const cpuMs = after.cpuMs - before.cpuMs;
+            const elapsedMs = endedAt - begunAt;
+            measured.push({ case: label(row), system: peer.name, orders, elapsedMs, cpuMs, peakMb: after.peakMb });
+          }
+          return measured;
+        } finally {
+          await running.stop();
+        }
+      }),
+  };
+}

@@ -1,0 +1,45 @@
+import type { Options } from 'amqplib';
+
+/** Where a queue's orders wait as Celery tasks. */
+export function tasksQueue(queue: string): string {
+  return `${queue}.celery`;
+}
+
+/** As sourceQueueArguments() of RabbitMQ before 4, and as celery_app.py declares it. */
+export const TASKS_ARGUMENTS: Readonly<Record<string, string>> = { 'x-queue-type': 'quorum' };
+
+/**
+ * An order as a Celery task, message protocol 2 with a JSON body. The order is one string among the arguments, so that the
+ * worker need not parse and print it.
+ */
+export function taskOf(
+  messageId: string,
+  merchantId: string,
+  body: Buffer,
+): { readonly content: Buffer; readonly options: Options.Publish } {
+  const embedded = { callbacks: null, errbacks: null, chain: null, chord: null };
+  return {
+    content: Buffer.from(JSON.stringify([[merchantId, messageId, body.toString()], {}, embedded])),
+    options: {
+      persistent: true,
+      contentType: 'application/json',
+      contentEncoding: 'utf-8',
+      correlationId: messageId,
+      headers: {
+        lang: 'py',
+        task: 'bench.deliver',
+        id: messageId,
+        root_id: messageId,
+        parent_id: null,
+        group: null,
+        retries: 0,
+        eta: null,
+        expires: null,
+        timelimit: [null, null],
+        ignore_result: true,
+        argsrepr: '',
+        kwargsrepr: '{}',
+      },
+    },
+  };
+}

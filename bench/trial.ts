@@ -1,0 +1,49 @@
+import { type Peer, RunningPeer } from './peer.ts';
+import { usageOf } from './process-tree.ts';
+import type { Batch } from './publish.ts';
+import type { Measured, Run } from './scenario.ts';
+import { type MerchantSettings, onStage } from './stage.ts';
+
+/** One system that works off orders which wait for it. */
+export interface Trial {
+  readonly case: string;
+  readonly peer: Peer;
+  /** Orders that come first and are not measured: start and compilation are not what is asked. */
+  readonly warmup: number;
+  readonly orders: number;
+  readonly concurrency: number;
+  readonly batch: Omit<Batch, 'orders' | 'seed'>;
+  /** Absent when orders are not sent. */
+  readonly merchants?: MerchantSettings;
+}
+
+/** Time and CPU from the first order after the warm-up to the end of the last. */
+export function trial(asked: Trial): Run {
+  const { peer, warmup, orders, concurrency } = asked;
+  return {
+    system: peer.name,
+    label: `${asked.case}: ${peer.name}`,
+    measure: (pair) =>
+      onStage(peer, asked.merchants, async ({ inbox, merchants, job }): Promise<readonly Measured[]> => {
+        await inbox.publish({ ...asked.batch, orders: warmup + orders, seed: pair });
+        const running = new RunningPeer(peer, job({ warmup, orders, concurrency }));
+        try {
+          const begun = await within(running, merchants?.accepted(warmup) ?? running.began(warmup + 1));
+          const before = usageOf(running.pid);
+          const ended = await within(running, merchants?.accepted(warmup + orders) ?? running.ended(warmup + orders));
+          const after = usageOf(running.pid);
+          const cpuMs = after.cpuMs - before.cpuMs;
+          return [
+            { case: asked.case, system: peer.name, orders, elapsedMs: ended - begun, cpuMs, peakMb: after.peakMb },
+          ];
+        } finally {
+          await running.stop();
+        }
+      }),
+  };
+}
+
+/** What is waited for, unless the system ends before. */
+export function within<T>(running: RunningPeer, what: Promise<T>): Promise<T> {
+  return Promise.race([what, running.gone]);
+}
