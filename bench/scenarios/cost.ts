@@ -42,20 +42,34 @@ export const cost: Scenario = {
       shards.map((count) => trial({ ...of, peer: orderlane(handler, undefined, 'warn', count) }));
     const beside = (of: Omit<Trial, 'peer'>, ...peers: readonly Peer[]): Run[] =>
       peers.map((peer) => trial({ ...of, peer }));
+    const gevent = (of: Omit<Trial, 'peer'>, does: 'noop' | 'post' = 'post'): Run =>
+      slower(celery('gevent', does, 200), of);
+    if (quick) {
+      return [
+        ...beside(noop, plain('ack'), orderlane('noop')),
+        ...beside(forwarder, plain('got')),
+        ...ours(forwarder),
+        gevent(forwarder),
+        ...beside(undici, plain('undici'), orderlane('undici')),
+      ];
+    }
     return [
       ...beside(noop, plain('ack')),
       ...ours(noop, 'noop'),
-      slower(celery('gevent', 'noop', 200), noop),
+      gevent(noop, 'noop'),
       slower(celery('prefork', 'noop', 4), noop),
       ...beside(forwarder, loop('got'), plain('got')),
       ...ours(forwarder),
-      slower(celery('gevent', 'post', 200), forwarder),
+      gevent(forwarder),
       slower(celery('prefork', 'post', 4), forwarder),
       ...beside(undici, loop('undici'), plain('undici')),
       ...ours(undici, 'undici'),
-      ...(quick ? [] : [...beside(large, plain('got')), ...ours(large), slower(celery('gevent', 'post', 200), large)]),
+      ...beside(large, plain('got')),
+      ...ours(large),
+      gevent(large),
       ...beside(tls, plain('got')),
-      ...(quick ? beside(tls, orderlane()) : [...ours(tls), slower(celery('gevent', 'post', 200), tls)]),
+      ...ours(tls),
+      gevent(tls),
     ];
   },
   goals: (summary) => [

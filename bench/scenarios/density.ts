@@ -25,7 +25,7 @@ export const density: Scenario = {
   describe: `orders of 5 s, all in flight at once, one shard, ${MERCHANTS} merchants; memory includes what an idle process has`,
   figures: [seconds, memory, memoryPerOrder, cpuPerOrder],
   runs: (quick) => {
-    const sizes = quick ? [1000, 6000] : SIZES;
+    const sizes = quick ? [6000] : SIZES;
     const common = { warmup: 0, batch: { merchants: MERCHANTS } };
     return [
       ...sizes.flatMap((orders) =>

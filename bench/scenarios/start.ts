@@ -16,11 +16,14 @@ const LATENCY_MS = 5_000;
 /** Both cases put their time here: to the first answer, or from the last answer to the end of the process. */
 const latency: Figure = { name: 'time', unit: ' s', digits: 2, of: (run) => (run.exitMs ?? run.elapsedMs) / 1000 };
 
+/** Who ends without waiting for its calls ends soon. */
+const answered: Figure = { name: 'orders answered', unit: '', digits: 0, of: (run) => run.orders };
+
 export const start: Scenario = {
   name: 'start',
   describe:
     'from process start to the first order accepted; from SIGTERM on, how long the process outlives its last call',
-  figures: [latency, memory],
+  figures: [latency, answered, memory],
   runs: () =>
     [plain('got'), orderlane(), celery('gevent', 'post', CALLS)].flatMap((peer) => [starting(peer), ending(peer)]),
   goals: (summary) => [
