@@ -1,10 +1,12 @@
 import { execFile } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { Agent, request } from 'undici';
 import { type PrivateBroker, startBroker } from '../src/sim/broker.ts';
 import { Child } from '../src/sim/child.ts';
 import type { Receipt } from '../src/sim/receipts.ts';
@@ -37,14 +39,14 @@ export async function onStage<T>(
   const dir = await mkdtemp(join(tmpdir(), 'orderlane-bench-'));
   const broker = await startBroker();
   let merchants: SimulatedMerchants | undefined;
+  let inbox: Inbox | undefined;
   try {
     merchants = settings === undefined ? undefined : await SimulatedMerchants.start(settings, dir);
-    const inbox = await Inbox.open(broker, peer.takesTasks === true);
+    inbox = await Inbox.open(broker, peer.takesTasks === true);
     const job: Stage['job'] = (sizes) => ({ broker: broker.url, queue: QUEUE, ...sizes, ...merchants?.where });
-    const result = await work({ broker, inbox, merchants, job });
-    await inbox.close();
-    return result;
+    return await work({ broker, inbox, merchants, job });
   } finally {
+    await inbox?.close();
     await merchants?.stop();
     await broker.stop();
     await rm(dir, { recursive: true, force: true });
@@ -55,11 +57,13 @@ export class SimulatedMerchants {
   readonly where: Pick<Job, 'url' | 'ca'>;
   readonly #child: Child;
   readonly #control: string;
+  readonly #agent: Agent;
 
   private constructor(child: Child, control: string, where: Pick<Job, 'url' | 'ca'>) {
     this.#child = child;
     this.#control = control;
     this.where = where;
+    this.#agent = new Agent(where.ca === undefined ? {} : { connect: { ca: readFileSync(where.ca, 'utf8') } });
   }
 
   static async start({ latencyMs, tls = false }: MerchantSettings, dir: string): Promise<SimulatedMerchants> {
@@ -89,6 +93,7 @@ export class SimulatedMerchants {
   }
 
   async stop(): Promise<void> {
+    await this.#agent.destroy();
     await this.#child.stop();
   }
 
@@ -106,8 +111,9 @@ export class SimulatedMerchants {
     }
   }
 
-  #ask(path: string): Promise<Response> {
-    return fetch(`${this.#control}/_orderlane/${path}`);
+  async #ask(path: string): Promise<{ text(): Promise<string>; json(): Promise<unknown> }> {
+    const { body } = await request(`${this.#control}/_orderlane/${path}`, { dispatcher: this.#agent });
+    return body;
   }
 }
 
