@@ -43,6 +43,8 @@ type State =
   | { readonly kind: 'stopped' };
 
 const BATCH = 64;
+/** Besides one batch for each order there are messages about the directory and the boot. */
+const SPARE_TASKS = 1024;
 const BOOT_LIMIT_MS = 20_000;
 const RESPAWN_LIMIT_MS = 10_000;
 const MEMORY_MB = 1024;
@@ -106,7 +108,8 @@ export class Shard {
       filename: new URL(`../shard/worker.${extension}`, import.meta.url).href,
       minThreads: 1,
       maxThreads: 1,
-      concurrentTasksPerWorker: BATCH,
+      // Never to be reached: Piscina would queue what is too much, and not keep its order, in which merchants become known.
+      concurrentTasksPerWorker: this.#options.slots + SPARE_TASKS,
       atomics: 'disabled', // 'sync' stops an idle thread's timers and sockets
       idleTimeout: Number.POSITIVE_INFINITY,
       recordTiming: false,
