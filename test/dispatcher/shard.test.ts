@@ -17,7 +17,7 @@ test('thousands of orders in one turn reach their thread in the order of handing
       slots: ORDERS,
       threadTimeoutMs: 600_000,
       boot: {
-        handlerUrl: new URL('../../bench/handlers/noop.ts', import.meta.url).href,
+        handlerUrl: new URL('handlers/returns.ts', import.meta.url).href,
         connectTimeoutMs: 3_000,
         allowHosts: [],
         logLevel: 'silent',
