@@ -1,4 +1,4 @@
-import { Registry } from 'prom-client';
+import { Registry } from '@prometheus-io/client';
 import { type HistogramReading, LATENCY_BOUNDS } from '../histogram.ts';
 import type { ProcessReadings } from '../readings.ts';
 
@@ -214,7 +214,7 @@ interface Value {
   readonly value: number;
 }
 
-/** The registry that `/metrics` prints. prom-client writes the format; the values stay where they are counted. */
+/** The registry that `/metrics` prints. The client library writes the format; the values stay where they are counted. */
 export function registryOf(read: () => ProcessReadings): { print(): Promise<string>; readonly contentType: string } {
   const registry = new Registry();
   let readings: ProcessReadings | undefined;
@@ -226,7 +226,7 @@ export function registryOf(read: () => ProcessReadings): { print(): Promise<stri
       aggregator: 'sum',
       values: valuesOf(metric, readings as ProcessReadings),
     });
-    // prom-client's type wants one of its own classes, which count by themselves; it uses name and get alone.
+    // The library's type wants one of its own classes, which count by themselves; it uses name and get alone.
     registry.registerMetric({ name: metric.name, get } as never);
   }
   return {
