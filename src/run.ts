@@ -8,11 +8,10 @@ import { systemClock } from './clock.ts';
 import { Dispatcher } from './dispatcher/dispatcher.ts';
 import type { ShardEvents } from './dispatcher/shard.ts';
 import { ShardPool } from './dispatcher/shard-pool.ts';
-import { parseRate } from './duration.ts';
 import { messageOf, OrderlaneError } from './errors.ts';
 import type { Log } from './log.ts';
 import { LoopUse } from './loop-use.ts';
-import { Directory } from './merchant/directory.ts';
+import { Directory, directorySourceOf } from './merchant/directory.ts';
 import { changeText } from './merchant/directory-change.ts';
 import { Pauses } from './merchant/pauses.ts';
 import { bearerFrom } from './merchant/secrets.ts';
@@ -52,17 +51,7 @@ const EMPTY_FOR_MS = 3_000;
 
 /** Builds the parts and starts them: directory, threads, broker, in this order. Throws when one of them cannot. */
 export async function start(options: Options, log: Log): Promise<Running> {
-  const ratePerSecond = options.merchantRate === undefined ? undefined : parseRate(options.merchantRate);
-  const directory = await Directory.load({
-    ...(options.merchants === undefined ? {} : { file: options.merchants }),
-    ...(options.url === undefined ? {} : { url: options.url }),
-    allowHosts: options.allowHost,
-    timeoutMs: options.timeoutMs,
-    concurrency: options.merchantConcurrency,
-    ...(ratePerSecond === undefined ? {} : { ratePerSecond }),
-    maxTimeoutMs: options.shutdownTimeoutMs,
-    urlRequired: options.handler === undefined,
-  });
+  const directory = await Directory.load(directorySourceOf(options));
   const run = new Run(options, log, directory);
   try {
     await run.start();

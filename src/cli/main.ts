@@ -15,6 +15,10 @@ const COMMANDS: Readonly<Record<string, { describe: string; load(): Promise<{ co
     describe: 'Watch a running process: rate, budgets, shards, and the worst lanes with their gates',
     load: async () => await import('./top.ts'),
   },
+  lint: {
+    describe: 'Check settings, merchant directory and handler without a broker, as in CI',
+    load: async () => await import('./lint.ts'),
+  },
   publish: {
     describe: 'Put orders on the queue, from a file, standard input or a generator',
     load: async () => await import('./publish.ts'),

@@ -2,11 +2,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Argv, CommandModule } from 'yargs';
 import { formatDuration } from '../duration.ts';
 import type { Log } from '../log.ts';
-import { SETTINGS } from '../option-table.ts';
-import { environmentName, misspelledVariables, type Options, readConfigFile, resolveOptions } from '../options.ts';
+import { misspelledVariables, type Options } from '../options.ts';
 import type { Ended, Running, start as Start } from '../run.ts';
-import { defaultText, GROUPS } from '../setting.ts';
 import { EXIT } from './exit-codes.ts';
+import { declareSettings, optionsOf, SETTINGS_EPILOGUE } from './work-settings.ts';
 
 /** After a signal, how long what is only beginning or ending is waited for. */
 const GRACE_MS = 1000;
@@ -19,53 +18,22 @@ export const command: CommandModule = {
 };
 
 function declareFlags(yargs: Argv): Argv {
-  // Every value stays a string, and what is given twice an array: resolveOptions reads them and knows what they mean.
-  yargs.parserConfiguration({ 'dot-notation': false, 'duplicate-arguments-array': true, 'parse-numbers': false });
   yargs.usage(
     'Usage: $0 work (--merchants FILE | --url URL | --handler FILE) [options]\n\n' +
       'Takes orders from the queue and delivers each to its merchant.',
   );
-  for (const group of GROUPS) {
-    for (const setting of Object.values(SETTINGS).filter((candidate) => candidate.group === group)) {
-      const { name, alias, describe, type } = setting;
-      const fallback = defaultText(setting);
-      yargs.option(name, {
-        // Not as yargs' own default: it would stand in a ragged column of its own.
-        describe: fallback === undefined ? describe : `${describe} (default: ${fallback})`,
-        group: `${group}:`,
-        requiresArg: type !== 'boolean',
-        ...(alias === undefined ? {} : { alias }),
-      });
-    }
-  }
-  return yargs
-    .option('config', {
-      describe: 'FILE: JSON object with any of these settings, such as {"queue": "orders", "timeout": "10s"}',
-      group: 'Other:',
-      requiresArg: true,
-    })
-    .group(['help', 'version'], 'Other:')
+  return declareSettings(yargs)
     .example("$0 work --url 'https://pos.example.com/{merchantId}/orders'", '')
     .example('$0 work -b amqps://user:password@broker.example.com -Q orders --merchants merchants.json', '')
     .example('$0 work --handler ./deliver.ts --merchants merchants.json -c 8000', '')
     .epilogue(
-      'Durations need a unit: 500ms, 15s, 10m, 1h. Sizes may have one: 64KiB, 256MiB; a bare number is bytes. ' +
-        'Addresses, hosts and log fields can be several: repeat the option or separate them with commas.\n\n' +
-        `Each setting can also come from the environment, as ${environmentName('max-attempts')}, or from the config file, as ` +
-        '"max-attempts". A flag goes before the environment, the environment before the file.\n\n' +
-        'The first SIGTERM or SIGINT finishes what is in hand, the second stops at once.\n',
+      `${SETTINGS_EPILOGUE}\n\nThe first SIGTERM or SIGINT finishes what is in hand, the second stops at once.\n`,
     );
 }
 
 async function work(flags: Readonly<Record<string, unknown>>): Promise<void> {
   for (const hint of misspelledVariables(process.env)) process.stderr.write(`orderlane: ${hint}\n`);
-  const paths = [flags['config'] ?? (process.env[environmentName('config')] || undefined)].flat() as (
-    | string
-    | undefined
-  )[];
-  const path = paths.at(-1);
-  const file = path === undefined ? undefined : readConfigFile(path);
-  const options = resolveOptions(flags, process.env, file);
+  const options = optionsOf(flags);
   // Loaded here, so that --help and a bad option are answered at once.
   const [{ createLog }, { start }] = await Promise.all([import('../log.ts'), import('../run.ts')]);
   const log = createLog({ level: options.logLevel, format: options.logFormat, fields: options.logFields });

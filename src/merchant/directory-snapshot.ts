@@ -1,9 +1,10 @@
 import { readFile, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
-import { formatDuration } from '../duration.ts';
+import { formatDuration, parseRate } from '../duration.ts';
 import { messageOf, OrderlaneError } from '../errors.ts';
 import { hostPatternProblem } from '../host-pattern.ts';
+import type { Options } from '../options.ts';
 import type { Merchant } from '../order.ts';
 import { UrlTemplate } from '../url-template.ts';
 import { AddressGuard } from './address-guard.ts';
@@ -28,8 +29,25 @@ export interface DirectorySource {
   readonly maxTimeoutMs?: number;
   /** Whether every merchant must have a URL, because no handler knows by itself. @default false */
   readonly urlRequired?: boolean;
+  /** Leaves secrets where they are: for a look at the file where they are not at hand. Its merchants have no `auth`. @default false */
+  readonly withoutSecrets?: boolean;
   /** How often the files are looked at for changes, in milliseconds. @default 1000 */
   readonly pollMs?: number;
+}
+
+/** What the settings of `work` name. */
+export function directorySourceOf(options: Options): DirectorySource {
+  const ratePerSecond = options.merchantRate === undefined ? undefined : parseRate(options.merchantRate);
+  return {
+    ...(options.merchants === undefined ? {} : { file: options.merchants }),
+    ...(options.url === undefined ? {} : { url: options.url }),
+    allowHosts: options.allowHost,
+    timeoutMs: options.timeoutMs,
+    concurrency: options.merchantConcurrency,
+    ...(ratePerSecond === undefined ? {} : { ratePerSecond }),
+    maxTimeoutMs: options.shutdownTimeoutMs,
+    urlRequired: options.handler === undefined,
+  };
 }
 
 const SLICE = 2000;
@@ -83,7 +101,7 @@ export class DirectorySnapshot {
     }
     const file = await readDirectoryFile(await textOf(source.file, signatures), dirname(source.file), problems);
     const guard = new AddressGuard([...new Set([...source.allowHosts, ...file.allowHosts])]);
-    const secrets = await readSecrets(file, signatures);
+    const secrets = source.withoutSecrets === true ? new Secrets() : await readSecrets(file, signatures);
     const template = templateOf(file.defaults.url, ['defaults', 'url'], guard, problems);
     const check = new EntryCheck(source, secrets, guard, problems);
     check.entry(file.defaults, ['defaults']);
@@ -139,7 +157,7 @@ export class DirectorySnapshot {
     const { defaults } = this.file;
     const auth = entry.auth ?? defaults.auth;
     const headers = { ...defaults.headers, ...entry.headers };
-    if (auth === undefined) return headers;
+    if (auth === undefined || this.#source.withoutSecrets === true) return headers;
     const [name, value] = this.#secrets.header(auth);
     return { ...headers, [name]: value };
   }

@@ -6,7 +6,7 @@ import { changeBetween, type DirectoryChange, refusalOf } from './directory-chan
 import { DirectorySnapshot, type DirectorySource, signatureOf } from './directory-snapshot.ts';
 
 export type { DirectoryChange } from './directory-change.ts';
-export type { DirectorySource } from './directory-snapshot.ts';
+export { type DirectorySource, directorySourceOf } from './directory-snapshot.ts';
 
 const DEFAULT_POLL_MS = 1000;
 const SETTLE_MS = 200;
@@ -53,6 +53,11 @@ export class Directory {
   /** Merchants of the file; undefined without one. */
   get size(): number | undefined {
     return this.#source.file === undefined ? undefined : this.#snapshot.file.merchants.size;
+  }
+
+  /** The merchants of the file. */
+  get ids(): Iterable<string> {
+    return this.#snapshot.file.merchants.keys();
   }
 
   /** Whether orders of some merchant are to be confirmed by the handler before they are sent again. */
