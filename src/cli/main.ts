@@ -15,6 +15,10 @@ const COMMANDS: Readonly<Record<string, { describe: string; load(): Promise<{ co
     describe: 'Watch a running process: rate, budgets, shards, and the worst lanes with their gates',
     load: async () => await import('./top.ts'),
   },
+  doctor: {
+    describe: 'Check broker, merchants, handler and machine against the settings of work',
+    load: async () => await import('./doctor.ts'),
+  },
   lint: {
     describe: 'Check settings, merchant directory and handler without a broker, as in CI',
     load: async () => await import('./lint.ts'),

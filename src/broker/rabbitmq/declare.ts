@@ -12,18 +12,25 @@ export interface Declared {
   readonly warnings: readonly string[];
 }
 
+/** As the broker names it, or `unknown`. */
+export function versionOf(connection: ChannelModel): string {
+  return String(connection.connection.serverProperties['version'] ?? 'unknown');
+}
+
+/** Why a version is not to be used; undefined when it may be. */
+export function versionProblem(version: string): string | undefined {
+  if (!LOSES_MESSAGES.test(version)) return undefined;
+  return `RabbitMQ ${version} may lose messages that are dead-lettered in a cycle, as delayed retries are: upgrade to 3.13.3 or later.`;
+}
+
 /**
  * Makes the topology (`create`), or makes nothing and finds out what is missing (`passive`). Either way a queue with
  * other arguments is found by declaring it with ours: RabbitMQ's refusal names the argument and both values.
  */
 export async function declare(connection: ChannelModel, queue: string, mode: 'create' | 'passive'): Promise<Declared> {
-  const version = String(connection.connection.serverProperties['version'] ?? 'unknown');
-  if (LOSES_MESSAGES.test(version)) {
-    throw new OrderlaneError(
-      'BROKER_REFUSED',
-      `RabbitMQ ${version} may lose messages that are dead-lettered in a cycle, as delayed retries are: upgrade to 3.13.3 or later.`,
-    );
-  }
+  const version = versionOf(connection);
+  const problem = versionProblem(version);
+  if (problem !== undefined) throw new OrderlaneError('BROKER_REFUSED', problem);
   const topology = topologyOf(queue, version);
   const warnings: string[] = [];
   if (mode === 'passive') await requireAll(connection, topology);
@@ -34,9 +41,7 @@ export async function declare(connection: ChannelModel, queue: string, mode: 'cr
     warnings.push(messageOf(error));
   }
   for (const each of topology.others) await declareQueue(connection, each);
-  await call(connection, `exchange '${topology.exchange}'`, (channel) =>
-    channel.assertExchange(topology.exchange, 'direct', { durable: true }),
-  );
+  await declareExchange(connection, topology.exchange);
   if (mode === 'create') {
     await call(connection, `the binding of queue '${queue}'`, (channel) =>
       channel.bindQueue(queue, topology.exchange, queue),
@@ -74,7 +79,13 @@ async function requireAll(connection: ChannelModel, topology: Topology): Promise
   );
 }
 
-async function declareQueue(connection: ChannelModel, queue: QueueDeclaration): Promise<void> {
+export async function declareExchange(connection: ChannelModel, exchange: string): Promise<void> {
+  await call(connection, `exchange '${exchange}'`, (channel) =>
+    channel.assertExchange(exchange, 'direct', { durable: true }),
+  );
+}
+
+export async function declareQueue(connection: ChannelModel, queue: QueueDeclaration): Promise<void> {
   await call(connection, `queue '${queue.name}'`, (channel) =>
     channel.assertQueue(queue.name, { durable: true, arguments: queue.arguments }),
   );
@@ -83,7 +94,12 @@ async function declareQueue(connection: ChannelModel, queue: QueueDeclaration): 
 const MISMATCH =
   /inequivalent arg '([^']+)' for (queue|exchange) '([^']+)'.*?: received (.+?) but current is (.+?)(?:"|$)/;
 
-async function call<T>(connection: ChannelModel, what: string, work: (channel: Channel) => Promise<T>): Promise<T> {
+/** One call on a channel of its own; a refusal says what to do about it. */
+export async function call<T>(
+  connection: ChannelModel,
+  what: string,
+  work: (channel: Channel) => Promise<T>,
+): Promise<T> {
   try {
     return await onOwnChannel(connection, what, work);
   } catch (error) {
@@ -125,6 +141,7 @@ function plain(value: string | undefined): string {
     : value.replace(/^the value /, '').replace(/ of type '\w+'$/, '');
 }
 
-function isMismatch(error: unknown): boolean {
+/** Whether something is there with other arguments than ours. */
+export function isMismatch(error: unknown): boolean {
   return error instanceof OrderlaneError && codeOf(error.cause) === 406;
 }

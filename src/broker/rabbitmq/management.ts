@@ -30,6 +30,10 @@ interface QueueState {
   readonly policy?: string | null;
   readonly operator_policy?: string | null;
   readonly arguments?: Readonly<Record<string, unknown>>;
+  readonly message_stats?: {
+    readonly publish_details?: { readonly rate: number };
+    readonly deliver_get_details?: { readonly rate: number };
+  };
   readonly effective_policy_definition?: Readonly<Record<string, unknown>> | readonly [];
 }
 
@@ -60,6 +64,22 @@ export async function inspect(url: string, broker: string, queue: string, topolo
     notes.push(`could not be checked at ${api.shown}: ${UNSEEN}: ${messageOf(error)}`);
   }
   return { unsafe, notes };
+}
+
+/** What a queue sees, in messages a second; undefined where the API does not tell (yet). */
+export interface Load {
+  readonly publishedPerSecond: number | undefined;
+  readonly deliveredPerSecond: number | undefined;
+}
+
+/** How fast a queue is published to and taken from. Rejects when the API does not answer. */
+export async function loadOf(url: string, broker: string, queue: string): Promise<Load> {
+  const api = new Api(url, broker);
+  const { message_stats: stats } = await api.get<QueueState>(`queues/${api.vhost}/${encodeURIComponent(queue)}`);
+  return {
+    publishedPerSecond: stats?.publish_details?.rate,
+    deliveredPerSecond: stats?.deliver_get_details?.rate,
+  };
 }
 
 /** Of a queue that was just made the API knows nothing for up to ten seconds. */

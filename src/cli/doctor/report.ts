@@ -4,7 +4,7 @@ const MARKS: Readonly<Record<Verdict, string>> = { ok: 'ok  ', warn: 'warn', fai
 const COLOURS: Readonly<Record<Verdict, number>> = { ok: 32, warn: 33, fail: 31 };
 /** All but line feeds: what brokers and files say may hold anything. */
 const CONTROLS = /[^\P{Cc}\n]/gu;
-const NAME_WIDTH = 12;
+const NAME_WIDTH = 14;
 const INDENT = ' '.repeat(8 + NAME_WIDTH);
 
 /** One finding for a person: a line, and below it the fix. */

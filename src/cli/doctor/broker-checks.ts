@@ -1,0 +1,140 @@
+import type { Survey, Surveyed } from '../../broker/rabbitmq/survey.ts';
+import { fail, type Finding, ok, warn } from './finding.ts';
+
+/** How one address has answered. */
+export interface Answer {
+  /** Without a password. */
+  readonly address: string;
+  /** RabbitMQ's version; undefined when there was no connection. */
+  readonly version?: string;
+  /** Why there was none, and whether `work` would give up at once because of it. */
+  readonly error?: string;
+  readonly isFinal?: boolean;
+}
+
+/** An address that does not answer is borne while another one does, as `work` does. */
+export function addressChecks(answers: readonly Answer[]): readonly Finding[] {
+  const check = 'broker';
+  const reached = answers.some(({ version }) => version !== undefined);
+  return answers.map(({ address, version, error, isFinal }) => {
+    if (version !== undefined) return ok(check, `${address} answers: RabbitMQ ${version}`);
+    const what = error ?? `${address} does not answer`;
+    if (isFinal === true) return fail(check, what, 'correct the address, user, password, virtual host or certificate');
+    const fix = `see that RabbitMQ runs there and that this machine may connect to it, or take the address out of --broker`;
+    return reached ? warn(check, what, fix) : fail(check, what, fix);
+  });
+}
+
+export function versionCheck(version: string, problem: string | undefined): Finding {
+  const check = 'version';
+  if (problem !== undefined) return fail(check, problem, 'upgrade RabbitMQ; work does not start with this version');
+  const [major = 0, minor = 0] = version.split('.').map(Number);
+  if (!(major > 3 || (major === 3 && minor >= 10))) {
+    return fail(
+      check,
+      `RabbitMQ ${version}: delayed retries need what 3.10 brought`,
+      'upgrade RabbitMQ to 3.10 or later',
+    );
+  }
+  return ok(check, `RabbitMQ ${version}`);
+}
+
+/** Queues and exchange as `work` would find them with this `--declare`. */
+export function topologyChecks({ source, others }: Survey, mode: 'create' | 'passive'): readonly Finding[] {
+  const check = 'queues';
+  const all = [source, ...others];
+  const findings = all.flatMap((each) => findingOf(each, each === source && mode === 'passive'));
+  const missing = all.filter(({ standing }) => standing.kind === 'missing').map(({ name }) => name);
+  if (missing.length > 0) findings.push(missingFinding(missing, all.length, mode, missing.includes(source.name)));
+  return findings.length === 0 ? [ok(check, `all ${all.length} are there, with the arguments they need`)] : findings;
+}
+
+function findingOf({ name, standing }: Surveyed, isTolerated: boolean): Finding[] {
+  const check = 'queues';
+  switch (standing.kind) {
+    case 'right':
+    case 'missing':
+      return [];
+    case 'different': {
+      // The sentence ends with the ways out.
+      const [, what = standing.why, fix = 'delete it when it is empty, or use another --queue'] =
+        /^(.*?)\. (Either use .*|Use another .*)$/s.exec(standing.why) ?? [];
+      return [isTolerated ? warn(check, `${what} (--declare passive takes it as it is)`, fix) : fail(check, what, fix)];
+    }
+    case 'refused':
+      return [fail(check, standing.why, PERMIT)];
+    case 'unknown':
+      return [
+        fail(
+          check,
+          `${name}: ${standing.why}`,
+          'see that the broker has a majority of its nodes and is not overloaded',
+        ),
+      ];
+  }
+}
+
+function missingFinding(
+  missing: readonly string[],
+  count: number,
+  mode: 'create' | 'passive',
+  source: boolean,
+): Finding {
+  const check = 'queues';
+  const what = missing.length === count ? `none of the ${count} is there` : `missing: ${missing.join(', ')}`;
+  if (mode === 'passive') {
+    return fail(
+      check,
+      `${what}, and --declare passive makes none`,
+      'make them, or run work once with --declare create',
+    );
+  }
+  const dropped = source ? '; what is published before then is dropped by RabbitMQ' : '';
+  return warn(check, `${what}; the first start of work makes them${dropped}`, 'start work before whatever publishes');
+}
+
+const PERMIT =
+  'rabbitmqctl set_permissions -p VHOST USER CONFIGURE WRITE READ, with patterns that match the queue, what is named after it (QUEUE.*), and for WRITE amq.default';
+
+export function permissionsCheck({ notPermitted, source, others }: Survey): readonly Finding[] {
+  const check = 'permissions';
+  const refused = [source, ...others].some(({ standing }) => standing.kind === 'refused');
+  if (notPermitted.length > 0) return notPermitted.map((each) => fail(check, each, PERMIT));
+  return refused ? [] : [ok(check, 'this user may consume, publish and declare')];
+}
+
+export function blockedCheck({ blocked }: Survey): Finding {
+  const check = 'publishing';
+  if (blocked === undefined) return ok(check, 'the broker takes messages');
+  const fix =
+    'rabbitmqctl status shows alarms: free memory or disk on the broker; until then no retry and no dead letter can be stored';
+  return fail(check, `the broker takes none: ${blocked}`, fix);
+}
+
+/** What was looked at through the management API; `unsafe` and `notes` are as it says. */
+export function managementChecks(
+  found: { readonly unsafe: readonly string[]; readonly notes: readonly string[] } | undefined,
+  mode: 'create' | 'passive',
+  unseen: string,
+): readonly Finding[] {
+  const check = 'policies';
+  if (found === undefined)
+    return [warn(check, `not checked, because AMQP does not show them: ${unseen}`, 'give --management-url')];
+  const findings: Finding[] = [];
+  for (const each of found.unsafe) {
+    const [, what = each, fix = 'correct it on the broker'] = /^(.*)\. ((?:Take|Bind) .*)$/s.exec(each) ?? [];
+    // A binding that is missing is made by the next start, unless it may make nothing.
+    const isMade = mode === 'create' && / is not bound to /.test(what);
+    findings.push(isMade ? warn(check, what, 'start work: it binds it') : fail(check, what, fix));
+  }
+  for (const each of found.notes) {
+    const unread = each.startsWith('could not be checked');
+    const fix = unread
+      ? 'see that --management-url answers, and that its user has the tag monitoring'
+      : 'free memory or disk on that node';
+    findings.push(unread ? warn(check, each, fix) : fail('alarms', each, fix));
+  }
+  return findings.length === 0
+    ? [ok(check, 'no policy loses orders, retries come back, and no node has an alarm')]
+    : findings;
+}
