@@ -15,6 +15,8 @@ export interface Call {
     overAge: number;
     /** How many of its calls are counted as hanging. */
     hanging: number;
+    /** How many of its calls are counted as slow. */
+    slow: number;
   };
 }
 
@@ -27,6 +29,8 @@ const ALPHA = 1;
 const ALWAYS = 1 / 200;
 /** While calls of merchants that hang hold this part of the budget, suspects start nothing. */
 const HANGING = 1 / 4;
+/** And while calls of merchants that answer, but take many times what is usual, hold this part, those start nothing more. */
+const SLOW = 1 / 2;
 /** With this part in flight, as much is under way as shares allow, and more deliveries in hand would only wait. */
 const BUSY = 0.9;
 /** No call is over age before this. */
@@ -54,6 +58,7 @@ export class Budget {
   #used = 0;
   #overAge = 0;
   #hanging = 0;
+  #slow = 0;
   #oldest: Call | undefined;
   #newest: Call | undefined;
   /** By shard: what its quicker answers take, in milliseconds. When its thread is busy, all calls take long. */
@@ -88,6 +93,17 @@ export class Budget {
   /** Whether merchants that may be hanging can start more. */
   get trustsSuspects(): boolean {
     return this.#hanging < Math.max(1, this.limit * HANGING);
+  }
+
+  /** Whether a merchant takes so long that those like it may together hold no more than a part. */
+  isSlow(lane: Call['lane']): boolean {
+    const usual = this.#usual[lane.shard];
+    return usual !== undefined && lane.latencyMs > LEAST_AGE_MS && lane.latencyMs > OVER_AGE_FACTOR * usual;
+  }
+
+  /** Whether slow merchants can start more. */
+  get servesSlow(): boolean {
+    return this.#slow < Math.max(1, this.limit * SLOW);
   }
 
   /** A call of this shard was answered. The quantile is followed as in Ma, Muthukrishnan and Sandler, "Frugal Streaming", 2013. */
@@ -150,5 +166,8 @@ export class Budget {
     const hanging = lane.isHanging ? lane.inFlight : 0;
     this.#hanging += hanging - lane.hanging;
     lane.hanging = hanging;
+    const slow = this.isSlow(lane) ? lane.inFlight : 0;
+    this.#slow += slow - lane.slow;
+    lane.slow = slow;
   }
 }

@@ -13,7 +13,7 @@ const KEPT = 0.1;
 const ALPHA = 4;
 const ALPHA_STANDING = 1 / 8;
 /** What keeps a merchant's orders for longer than others take to be served. */
-const STANDS: ReadonlySet<Gate | undefined> = new Set(['pause', 'breaker', 'hold', 'rate', 'shard']);
+const STANDS: ReadonlySet<Gate | undefined> = new Set(['pause', 'breaker', 'hold', 'rate', 'shard', 'slow']);
 /** How long an order of a merchant that does not answer is deferred for, at first; doubles with each hop. */
 const AWAY_MS = 8_000;
 const AWAY_MAX_MS = 64_000;

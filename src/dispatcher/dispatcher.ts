@@ -367,6 +367,7 @@ export class Dispatcher implements Sink {
     if (own !== undefined) return own;
     if (!this.#parts.shards.isReady(lane.shard) || !this.#containment.mayStart(lane, now)) return 'shard';
     if (lane.isSuspect && !this.#budget.trustsSuspects) return 'suspect';
+    if (!this.#budget.servesSlow && this.#budget.isSlow(lane)) return 'slow';
     return lane.inFlight >= this.#budget.share(lane.merchant.weight) ? 'share' : undefined;
   }
 

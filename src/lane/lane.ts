@@ -43,6 +43,8 @@ export class Lane<T extends Waiting> {
   overAge = 0;
   /** Calls in flight that count as hanging. */
   hanging = 0;
+  /** Calls in flight that count as slow. */
+  slow = 0;
   /** Bytes of the orders that wait. */
   waitingBytes = 0;
   /** Orders that are on the ladder and come back. */

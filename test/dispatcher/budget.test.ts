@@ -10,6 +10,7 @@ class TestLane {
   failing = false;
   overAge = 0;
   hanging = 0;
+  slow = 0;
 
   get isHanging(): boolean {
     return this.overAge > 0 || this.failing;
@@ -45,6 +46,19 @@ test('as long as a shard has no answer at all, no call of it is over age', () =>
   budget.answered(0, 80);
   budget.age(14_100);
   assert.equal(budget.overAge, 1);
+});
+
+test('merchants that answer but take many times what is usual hold half of the budget together', () => {
+  const budget = new Budget(10);
+  const [quick, slow] = [new TestLane(), new TestLane()];
+  slow.latencyMs = 5000;
+  const calls = Array.from({ length: 4 }, () => start(budget, slow, 0));
+  assert.equal(budget.servesSlow, true);
+  for (let i = 0; i < 100; i++) budget.answered(0, 80);
+  calls.push(start(budget, slow, 0));
+  assert.deepEqual([budget.isSlow(quick), budget.isSlow(slow), budget.servesSlow], [false, true, false]);
+  end(budget, calls[0] as Call);
+  assert.equal(budget.servesSlow, true);
 });
 
 test('of what is free a part is somebody’s share, and at least one', () => {

@@ -112,6 +112,25 @@ test('merchants that contend for a budget share it by their weights', () => {
   }
 });
 
+test('merchants that answer after seconds leave half of the budget to those that answer at once', () => {
+  const rig = new Rig({ concurrency: 20 }, { id: 's' }, { id: 't' }, { id: 'ok' });
+  for (let n = 1; n <= 20; n++) known(rig, 'ok');
+  for (const merchant of ['s', 't']) {
+    rig.receiveAll(`${merchant}0`);
+    rig.clock.pass(5000);
+    rig.end(`${merchant}0`);
+  }
+  rig.handed();
+  rig.receiveAll(`${names('s', 9)} ${names('t', 9)}`);
+  assert.equal(rig.handed().split(' ').length, 10);
+  assert.equal(gateOf(rig, 't'), 'slow');
+  rig.receiveAll('ok1 ok2');
+  assert.equal(rig.handed(), 'ok1 ok2');
+  rig.end('s1');
+  rig.dispatcher.tick();
+  assert.equal(rig.handed().split(' ').length, 1);
+});
+
 test('a merchant that refuses is left alone, probed once, and served again when it answers', () => {
   const rig = new Rig({}, { id: 'a' });
   rig.receiveAll('a1 a2');
