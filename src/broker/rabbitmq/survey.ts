@@ -10,12 +10,19 @@ import { within } from './within.ts';
 export type Standing =
   | { readonly kind: 'right'; readonly messages?: number; readonly consumers?: number }
   | { readonly kind: 'missing' }
-  | { readonly kind: 'different' | 'refused' | 'unknown'; readonly why: string };
+  | { readonly kind: 'refused'; readonly resource: string }
+  | { readonly kind: 'different' | 'unknown'; readonly why: string };
 
 export interface Surveyed {
   /** `queue 'orders'` or `exchange 'orders.retry'`. */
   readonly name: string;
   readonly standing: Standing;
+}
+
+export interface Refusal {
+  readonly action: 'declare' | 'consume' | 'publish';
+  /** To what access is refused, such as `queue 'orders'`. */
+  readonly resource: string;
 }
 
 export interface Survey {
@@ -24,8 +31,8 @@ export interface Survey {
   /** Messages in `<queue>.dead` and `<queue>.ambiguous`; undefined for a queue that is not there. */
   readonly dead: number | undefined;
   readonly ambiguous: number | undefined;
-  /** What the broker does not permit this user, in its own words; also of queues that are missing. */
-  readonly notPermitted: readonly string[];
+  /** What the broker does not permit this user; also of queues that are missing. */
+  readonly notPermitted: readonly Refusal[];
   /** Why nothing can be published now, such as an alarm. */
   readonly blocked: string | undefined;
 }
@@ -39,20 +46,26 @@ const PUBLISH_LIMIT_MS = 5_000;
  */
 export async function survey(connection: ChannelModel, queue: string, version: string): Promise<Survey> {
   const { source, others, exchange } = topologyOf(queue, version);
-  const notPermitted: string[] = [];
+  const notPermitted: Refusal[] = [];
+  const add = (action: Refusal['action'], resource: string | undefined): void => {
+    if (resource !== undefined) notPermitted.push({ action, resource });
+  };
   const look = async (declaration: QueueDeclaration): Promise<Surveyed> => {
     const name = `queue '${declaration.name}'`;
     const standing = await standingOf(connection, declaration);
-    if (standing.kind === 'missing') notPermitted.push(...(await refusalToDeclare(connection, declaration)));
+    if (standing.kind === 'missing') add('declare', await refusalToDeclare(connection, declaration));
+    if (standing.kind === 'refused') add('declare', standing.resource);
     return { name, standing };
   };
   const first = await look(source);
   const rest: Surveyed[] = [];
   for (const each of others) rest.push(await look(each));
-  rest.push({ name: `exchange '${exchange}'`, standing: await exchangeStanding(connection, exchange) });
-  notPermitted.push(...(await refusalToConsume(connection, queue)));
+  const returns = await exchangeStanding(connection, exchange);
+  if (returns.kind === 'refused') add('declare', returns.resource);
+  rest.push({ name: `exchange '${exchange}'`, standing: returns });
+  add('consume', await refusalToConsume(connection, queue));
   const publishing = await tryToPublish(connection);
-  notPermitted.push(...publishing.notPermitted);
+  add('publish', publishing.refused);
   const messagesIn = (name: string): number | undefined => {
     const standing = rest.find((each) => each.name === `queue '${name}'`)?.standing;
     return standing?.kind === 'right' ? standing.messages : undefined;
@@ -62,7 +75,7 @@ export async function survey(connection: ChannelModel, queue: string, version: s
     others: rest,
     dead: messagesIn(names.dead(queue)),
     ambiguous: messagesIn(names.ambiguous(queue)),
-    notPermitted: [...new Set(notPermitted)],
+    notPermitted,
     blocked: publishing.blocked,
   };
 }
@@ -92,21 +105,22 @@ function standingAfter(error: unknown): Standing {
   const why = messageOf(error);
   if (codeOf(error) === 404) return { kind: 'missing' };
   if (isMismatch(error)) return { kind: 'different', why };
-  return { kind: refusalIn(error) === undefined ? 'unknown' : 'refused', why };
+  const resource = refusalIn(error);
+  return resource === undefined ? { kind: 'unknown', why } : { kind: 'refused', resource };
 }
 
 /** No broker makes a queue whose messages live for less than no time. */
 async function refusalToDeclare(
   connection: ChannelModel,
   { name, arguments: given }: QueueDeclaration,
-): Promise<string[]> {
+): Promise<string | undefined> {
   return await refusalOf(connection, `queue '${name}'`, async (channel) => {
     await channel.assertQueue(name, { durable: true, arguments: { ...given, 'x-message-ttl': -1 } });
   });
 }
 
 /** No broker lets anybody consume with a priority that is no number. */
-async function refusalToConsume(connection: ChannelModel, queue: string): Promise<string[]> {
+async function refusalToConsume(connection: ChannelModel, queue: string): Promise<string | undefined> {
   return await refusalOf(connection, `queue '${queue}'`, async (channel) => {
     await channel.consume(queue, () => undefined, { arguments: { 'x-priority': 'none' } });
   });
@@ -116,26 +130,32 @@ async function refusalOf(
   connection: ChannelModel,
   what: string,
   work: Parameters<typeof call<void>>[2],
-): Promise<string[]> {
+): Promise<string | undefined> {
   try {
     await call(connection, what, work);
   } catch (error) {
     const refusal = refusalIn(error);
-    if (refusal !== undefined) return [refusal];
-    if (codeOf(error) === 406 || codeOf(error) === 404) return [];
-    throw error;
+    if (refusal !== undefined) return refusal;
+    if (codeOf(error) !== 406 && codeOf(error) !== 404) throw error;
   }
-  return [];
-}
-
-/** What a 403 says, here or in what lies below. */
-function refusalIn(error: unknown): string | undefined {
-  for (let at = error; at instanceof Error; at = at.cause) if (codeOf(at) === 403) return messageOf(at);
   return undefined;
 }
 
+/** What a 403 is about, here or in what lies below. */
+function refusalIn(error: unknown): string | undefined {
+  for (let at = error; at instanceof Error; at = at.cause) {
+    if (codeOf(at) === 403) return /access to (\w+ '[^']*')/.exec(messageOf(at))?.[1] ?? messageOf(at);
+  }
+  return undefined;
+}
+
+interface Published {
+  readonly blocked: string | undefined;
+  readonly refused?: string;
+}
+
 /** A message that no queue takes, and that the broker returns: publishing is permitted, and not blocked. */
-async function tryToPublish(connection: ChannelModel): Promise<Pick<Survey, 'notPermitted' | 'blocked'>> {
+async function tryToPublish(connection: ChannelModel): Promise<Published> {
   let blocked: string | undefined;
   connection.once('blocked', (why: unknown) => {
     blocked = String(why);
@@ -152,11 +172,9 @@ async function tryToPublish(connection: ChannelModel): Promise<Pick<Survey, 'not
   try {
     await within(PUBLISH_LIMIT_MS, 'a message that was to be returned', answered);
     if (blocked === undefined) await channel.close();
-    return { notPermitted: [], blocked };
+    return { blocked };
   } catch (error) {
     const refusal = refusalIn(error);
-    return refusal === undefined
-      ? { notPermitted: [], blocked: blocked ?? messageOf(error) }
-      : { notPermitted: [refusal], blocked };
+    return refusal === undefined ? { blocked: blocked ?? messageOf(error) } : { blocked, refused: refusal };
   }
 }

@@ -36,7 +36,7 @@ export function versionCheck(version: string, problem: string | undefined): Find
       'upgrade RabbitMQ to 3.10 or later',
     );
   }
-  return ok(check, `RabbitMQ ${version}`);
+  return ok(check, `${version} can be used`);
 }
 
 /** Queues and exchange as `work` would find them with this `--declare`. */
@@ -46,7 +46,8 @@ export function topologyChecks({ source, others }: Survey, mode: 'create' | 'pas
   const findings = all.flatMap((each) => findingOf(each, each === source && mode === 'passive'));
   const missing = all.filter(({ standing }) => standing.kind === 'missing').map(({ name }) => name);
   if (missing.length > 0) findings.push(missingFinding(missing, all.length, mode, missing.includes(source.name)));
-  return findings.length === 0 ? [ok(check, `all ${all.length} are there, with the arguments they need`)] : findings;
+  if (findings.length > 0 || all.some(({ standing }) => standing.kind === 'refused')) return findings;
+  return [ok(check, `all ${all.length} are there, with the arguments they need`)];
 }
 
 function findingOf({ name, standing }: Surveyed, isTolerated: boolean): Finding[] {
@@ -54,6 +55,7 @@ function findingOf({ name, standing }: Surveyed, isTolerated: boolean): Finding[
   switch (standing.kind) {
     case 'right':
     case 'missing':
+    case 'refused': // told of by the permissions
       return [];
     case 'different': {
       // The sentence ends with the ways out.
@@ -61,8 +63,6 @@ function findingOf({ name, standing }: Surveyed, isTolerated: boolean): Finding[
         /^(.*?)\. (Either use .*|Use another .*)$/s.exec(standing.why) ?? [];
       return [isTolerated ? warn(check, `${what} (--declare passive takes it as it is)`, fix) : fail(check, what, fix)];
     }
-    case 'refused':
-      return [fail(check, standing.why, PERMIT)];
     case 'unknown':
       return [
         fail(
@@ -93,22 +93,37 @@ function missingFinding(
   return warn(check, `${what}; the first start of work makes them${dropped}`, 'start work before whatever publishes');
 }
 
-const PERMIT =
-  'rabbitmqctl set_permissions -p VHOST USER CONFIGURE WRITE READ, with patterns that match the queue, what is named after it (QUEUE.*), and for WRITE amq.default';
-
-export function permissionsCheck({ notPermitted, source, others }: Survey): readonly Finding[] {
-  const check = 'permissions';
-  const refused = [source, ...others].some(({ standing }) => standing.kind === 'refused');
-  if (notPermitted.length > 0) return notPermitted.map((each) => fail(check, each, PERMIT));
-  return refused ? [] : [ok(check, 'this user may consume, publish and declare')];
+/** Exactly what `work` needs, for the user and the virtual host of an AMQP address. */
+export function permitCommand(url: string, queue: string): string {
+  const { username, pathname } = new URL(url);
+  const user = username === '' ? 'guest' : decodeURIComponent(username);
+  const vhost = pathname.length > 1 ? decodeURIComponent(pathname.slice(1)) : '/';
+  const ours = queue.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
+  const patterns = [`^${ours}(\\.|$)`, `^${ours}(\\.|$)|^amq\\.default$`, `^${ours}(\\.|$)`];
+  const words = ['-p', vhost, user, ...patterns].map((word) =>
+    /^[\w./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`,
+  );
+  return `rabbitmqctl set_permissions ${words.join(' ')} gives what is needed; it replaces what rabbitmqctl list_user_permissions ${words[2]} shows`;
 }
 
-export function blockedCheck({ blocked }: Survey): Finding {
+export function permissionsCheck({ notPermitted }: Survey, permit: string): readonly Finding[] {
+  const check = 'permissions';
+  if (notPermitted.length === 0) return [ok(check, 'this user may consume, publish and declare')];
+  const told = (['declare', 'consume', 'publish'] as const).flatMap((action) => {
+    const [first, ...more] = notPermitted.filter((each) => each.action === action).map(({ resource }) => resource);
+    if (first === undefined) return [];
+    return [`${action} (no access to ${first}${more.length === 0 ? '' : ` and ${more.length} more`})`];
+  });
+  return [fail(check, `this user may not ${told.join(', nor ')}`, permit)];
+}
+
+export function blockedCheck({ blocked, notPermitted }: Survey): readonly Finding[] {
   const check = 'publishing';
-  if (blocked === undefined) return ok(check, 'the broker takes messages');
+  if (notPermitted.some(({ action }) => action === 'publish')) return [];
+  if (blocked === undefined) return [ok(check, 'the broker takes messages')];
   const fix =
     'rabbitmqctl status shows alarms: free memory or disk on the broker; until then no retry and no dead letter can be stored';
-  return fail(check, `the broker takes none: ${blocked}`, fix);
+  return [fail(check, `the broker takes none: ${blocked}`, fix)];
 }
 
 /** What was looked at through the management API; `unsafe` and `notes` are as it says. */

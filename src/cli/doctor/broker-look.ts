@@ -13,6 +13,7 @@ import {
   blockedCheck,
   managementChecks,
   permissionsCheck,
+  permitCommand,
   topologyChecks,
   versionCheck,
 } from './broker-checks.ts';
@@ -51,7 +52,7 @@ export async function lookAtBroker(options: Options, tell: Tell): Promise<Broker
       return undefined;
     }
     tell(topologyChecks(surveyed, options.declare));
-    tell(permissionsCheck(surveyed));
+    tell(permissionsCheck(surveyed, permitCommand(reached.url, options.queue)));
     tell(blockedCheck(surveyed));
     return { survey: surveyed, load: await lookAtManagement(options, surveyed, version, tell) };
   } finally {
@@ -60,6 +61,7 @@ export async function lookAtBroker(options: Options, tell: Tell): Promise<Broker
 }
 
 interface Visit extends Answer {
+  readonly url: string;
   readonly link: Link;
   readonly connection?: ChannelModel;
 }
@@ -83,11 +85,19 @@ async function visit(url: string, options: Options): Promise<Visit> {
   try {
     await link.start(Math.min(CONNECT_MS, options.connectWaitMs));
     const opened = connection as ChannelModel | undefined;
-    return opened === undefined ? { address, link } : { address, link, connection: opened, version: versionOf(opened) };
+    return opened === undefined
+      ? { url, address, link }
+      : { url, address, link, connection: opened, version: versionOf(opened) };
   } catch (error) {
     const isFinal = error instanceof OrderlaneError && error.code === 'BROKER_REFUSED';
     // Its advice is for one who starts work.
-    return { address, link, error: messageOf(error).replace(/\. Check that RabbitMQ runs there.*$/s, ''), isFinal };
+    return {
+      url,
+      address,
+      link,
+      error: messageOf(error).replace(/\. Check that RabbitMQ runs there.*$/s, ''),
+      isFinal,
+    };
   }
 }
 

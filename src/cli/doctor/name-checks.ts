@@ -99,11 +99,11 @@ export function nameChecks(
   });
   const findings: Finding[] = [];
   if (unknown.length > 0) {
-    const what = `${unknown.length} of ${found.length} do not resolve (looked at: ${seen}): ${listed(unknown.map(({ host, error }) => `${host} ${error}`))}`;
+    const what = `${unknown.length} of ${found.length} do not resolve${found.length < total ? ` (${seen})` : ''}: ${listed(unknown.map(({ host, error }) => `${host} ${error}`))}`;
     const fix =
       'correct the URL in the directory, or the name servers in /etc/resolv.conf; orders for them are retried and then dead-lettered';
     findings.push(unknown.length === found.length ? fail(check, what, fix) : warn(check, what, fix));
-  } else findings.push(ok(check, `${seen} ${total === 1 ? 'name resolves' : 'names resolve'}`));
+  } else findings.push(ok(check, total === 1 ? 'the only name resolves' : `${seen} names resolve`));
   if (refused.length > 0) {
     const fix = 'allow the host by name in allowHosts or --allow-host, if its orders are to go to a private address';
     findings.push(fail('addresses', `${refused.length} of ${found.length} may not be called: ${listed(refused)}`, fix));

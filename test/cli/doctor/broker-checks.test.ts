@@ -6,6 +6,7 @@ import {
   blockedCheck,
   managementChecks,
   permissionsCheck,
+  permitCommand,
   topologyChecks,
   versionCheck,
 } from '../../../src/cli/doctor/broker-checks.ts';
@@ -60,13 +61,24 @@ test('other arguments fail, but for those of the source queue where others make 
   assert.match(finding?.fix ?? '', /^Either use a --queue of another name/);
 });
 
-test('each thing that is not permitted fails in the words of the broker; so does a broker that takes no messages', () => {
-  const survey = surveyed(RIGHT, RIGHT, { notPermitted: ['no read', 'no write'], blocked: 'low on disk' });
-  assert.deepEqual(verdicts(permissionsCheck(survey)), ['fail', 'fail']);
-  assert.equal(blockedCheck(survey).verdict, 'fail');
-  assert.deepEqual(verdicts(permissionsCheck(surveyed())), ['ok']);
-  assert.equal(blockedCheck(surveyed()).verdict, 'ok');
-  assert.deepEqual(permissionsCheck(surveyed({ kind: 'refused', why: 'no' })), [], 'said of the queue already');
+test('what is not permitted fails in one line with the command that permits it; so does a broker that takes no messages', () => {
+  const resources = ["queue 'orders'", "queue 'orders.dead'"];
+  const notPermitted = [
+    ...resources.map((resource) => ({ action: 'declare', resource }) as const),
+    { action: 'publish', resource: "exchange 'amq.default'" } as const,
+  ];
+  const [finding, ...none] = permissionsCheck(surveyed(RIGHT, RIGHT, { notPermitted }), 'permit it');
+  assert.deepEqual([finding?.verdict, finding?.fix, none], ['fail', 'permit it', []]);
+  assert.equal(
+    finding?.what,
+    "this user may not declare (no access to queue 'orders' and 1 more), nor publish (no access to exchange 'amq.default')",
+  );
+  assert.deepEqual(verdicts(permissionsCheck(surveyed(), 'permit it')), ['ok']);
+  assert.deepEqual(verdicts(blockedCheck(surveyed(RIGHT, RIGHT, { blocked: 'low on disk' }))), ['fail']);
+  assert.deepEqual(verdicts(blockedCheck(surveyed())), ['ok']);
+  assert.deepEqual(blockedCheck(surveyed(RIGHT, RIGHT, { notPermitted })), [], 'it is not known');
+  const refused: Standing = { kind: 'refused', resource: "queue 'orders'" };
+  assert.deepEqual(topologyChecks(surveyed(refused), 'create'), [], 'the permissions say it');
 });
 
 test('what loses orders fails, a binding that a start makes does not, and what was not looked at is said', () => {
@@ -79,4 +91,11 @@ test('what loses orders fails, a binding that a start makes does not, and what w
   const notes = ['could not be checked at http://x: 401', 'node a has a disk alarm: nothing can be published'];
   assert.deepEqual(verdicts(managementChecks({ unsafe: [], notes }, 'create', 'policies')), ['warn', 'fail']);
   assert.deepEqual(verdicts(managementChecks({ unsafe: [], notes: [] }, 'create', 'policies')), ['ok']);
+});
+
+test('the command that permits names the virtual host, the user and no more than is needed', () => {
+  const text = permitCommand('amqp://us%20er:secret@host/eu%2Fwest', 'or.ders');
+  assert.ok(text.startsWith("rabbitmqctl set_permissions -p eu/west 'us er' '^or\\.ders(\\.|$)' "), text);
+  assert.doesNotMatch(text, /secret/);
+  assert.match(permitCommand('amqp://localhost', 'orders'), /set_permissions -p \/ guest /);
 });
