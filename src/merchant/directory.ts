@@ -6,7 +6,7 @@ import { changeBetween, type DirectoryChange, refusalOf } from './directory-chan
 import { DirectorySnapshot, type DirectorySource, signatureOf } from './directory-snapshot.ts';
 
 export type { DirectoryChange } from './directory-change.ts';
-export { type DirectorySource, directorySourceOf } from './directory-snapshot.ts';
+export type { DirectorySource } from './directory-snapshot.ts';
 
 const DEFAULT_POLL_MS = 1000;
 const SETTLE_MS = 200;

@@ -1,5 +1,6 @@
 import { messageOf } from '../../errors.ts';
-import { Directory, directorySourceOf } from '../../merchant/directory.ts';
+import { Directory } from '../../merchant/directory.ts';
+import { directorySourceOf } from '../../merchant/directory-snapshot.ts';
 import type { Options } from '../../options.ts';
 import { fail, type Finding, ok, warn } from './finding.ts';
 
