@@ -21,7 +21,7 @@ export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 STAMP := node_modules/.package-lock.json
 UNIT_TESTS := "test/*.test.ts" "test/{admin,bench,broker,cli,dispatcher,lane,merchant,shard,sim}/**/*.test.ts"
 
-.PHONY: help setup broker test-broker demo work publish merchants check test test-faults bench simulate build clean format
+.PHONY: help setup broker test-broker demo work publish merchants check check-deploy test test-faults bench simulate build clean format
 help: ## Show this help
 	@echo 'orderlane: every merchant gets its own lane. Start with `make demo`.'
 	@echo
@@ -49,6 +49,9 @@ check: $(STAMP) ## Format, lint, types, unit tests: seconds
 	@npm run -s lint
 	@npm run -s typecheck
 	@node --test $(UNIT_TESTS)
+
+check-deploy: ## What is in deploy/, by schemas, promtool and hadolint
+	@scripts/check-deploy.sh
 
 test: $(STAMP) test-broker ## All tests, with a real RabbitMQ
 	@npm run -s format:check
