@@ -231,8 +231,8 @@ class Run implements Running {
       this.#timers.push(setTimeout(() => settle('late'), this.#options.shutdownTimeoutMs));
     });
     const finished = (async () => {
+      dispatcher.drain(); // first: an answer that comes while the consumers are cancelled starts no other call
       await this.#source.stopConsuming();
-      dispatcher.drain();
       await new Promise<void>((settle) => {
         const check = (): void => {
           if (dispatcher.busy === 0) settle();
