@@ -15,6 +15,9 @@ const LOADS: readonly Load[] = [
   { name: '1200/s, 50% hang', merchants: 1000, ratePerSecond: 1200, zipf: 1, struck: 0.5, by: 'hangs' },
   { name: '300/s, 30% answer after 5 s', merchants: 1000, ratePerSecond: 300, zipf: 1, struck: 0.3, by: 'slow' },
   { name: '300/s, 10% drift to 6 s', merchants: 1000, ratePerSecond: 300, zipf: 1, struck: 0.1, by: 'drifts' },
+  { name: '2300/s, 10% hang', merchants: 1000, ratePerSecond: 2300, zipf: 1, struck: 0.1, by: 'hangs' },
+  { name: '2300/s, 10% answer after 5 s', merchants: 1000, ratePerSecond: 2300, zipf: 1, struck: 0.1, by: 'slow' },
+  { name: '2300/s, 10% drift to 6 s', merchants: 1000, ratePerSecond: 2300, zipf: 1, struck: 0.1, by: 'drifts' },
   {
     name: '300/s, 10% hang, 5% bimodal',
     merchants: 1000,
@@ -39,6 +42,7 @@ interface Flags {
   readonly load: string;
   readonly rate: number | undefined;
   readonly merchants: number | undefined;
+  readonly broker: number | undefined;
   readonly seeds: number;
   readonly seed: number;
   readonly json: boolean;
@@ -60,15 +64,17 @@ interface Row {
   readonly struckEnded: number;
   readonly struck: number;
   readonly mostHops: number;
+  /** Hops for each order of a struck merchant. */
+  readonly hopsPerStruck: number;
   readonly peak: number;
   readonly pressed: boolean;
 }
 
 const p99 = (sorted: readonly number[]): number => sorted[Math.floor(sorted.length * 0.99)] ?? Number.NaN;
 
-function pair(load: Load, budget: number, seed: number): Row {
+function pair(load: Load, budget: number, seed: number, brokerPerSecond: number | undefined): Row {
   const [faulty, calm] = [true, false].map((isFaulty) => {
-    const world = new World({ load, budget, seed, faulty: isFaulty });
+    const world = new World({ load, budget, seed, faulty: isFaulty, brokerPerSecond });
     world.run();
     return world;
   }) as [World, World];
@@ -93,6 +99,7 @@ function pair(load: Load, budget: number, seed: number): Row {
     struckEnded: struck.ended,
     struck: struck.published,
     mostHops: struck.mostHops,
+    hopsPerStruck: faulty.hops / struck.published,
     peak: faulty.peak,
     pressed: faulty.pressed,
   };
@@ -103,7 +110,7 @@ const cell = (text: string | number, width: number): string => String(text).padS
 function isolation(flags: Flags): void {
   const rows: Row[] = [];
   process.stderr.write(
-    `${'load'.padEnd(36)}${cell('budget', 8)}${cell('p99 calm', 10)}${cell('fault', 8)}${cell('ratio', 8)}${cell('recovery', 10)}${cell('bimodal', 9)}${cell('hops', 6)}${cell('peak', 7)}  healthy not delivered, struck delivered of ended of published\n`,
+    `${'load'.padEnd(36)}${cell('budget', 8)}${cell('p99 calm', 10)}${cell('fault', 8)}${cell('ratio', 8)}${cell('recovery', 10)}${cell('bimodal', 9)}${cell('hops', 11)}${cell('peak', 7)}  healthy not delivered, struck delivered of ended of published\n`,
   );
   for (const load of LOADS.filter(({ name }) => name.includes(flags.load))) {
     for (const budget of flags.budget) {
@@ -112,12 +119,12 @@ function isolation(flags: Flags): void {
         ...(flags.rate === undefined ? {} : { ratePerSecond: flags.rate }),
         ...(flags.merchants === undefined ? {} : { merchants: flags.merchants }),
       };
-      const pairs = Array.from({ length: flags.seeds }, (_, nth) => pair(used, budget, flags.seed + nth));
+      const pairs = Array.from({ length: flags.seeds }, (_, nth) => pair(used, budget, flags.seed + nth, flags.broker));
       rows.push(...pairs);
       const worst = pairs.reduce((a, b) => (b.ratio > a.ratio ? b : a));
       const ms = (value: number): string => `${Math.round(value)}`;
       process.stderr.write(
-        `${used.name.padEnd(36)}${cell(budget, 8)}${cell(ms(worst.calmP99Ms), 10)}${cell(ms(worst.p99Ms), 8)}${cell(worst.ratio.toFixed(2), 8)}${cell(worst.recoveryRatio.toFixed(2), 10)}${cell(Number.isNaN(worst.bimodalRatio) ? '-' : worst.bimodalRatio.toFixed(2), 9)}${cell(worst.mostHops, 6)}${cell(worst.peak, 7)}  ${worst.healthyLost}, ${worst.struckDelivered} of ${worst.struckEnded} of ${worst.struck}${worst.pressed ? '  (says that the budget is too small)' : ''}\n`,
+        `${used.name.padEnd(36)}${cell(budget, 8)}${cell(ms(worst.calmP99Ms), 10)}${cell(ms(worst.p99Ms), 8)}${cell(worst.ratio.toFixed(2), 8)}${cell(worst.recoveryRatio.toFixed(2), 10)}${cell(Number.isNaN(worst.bimodalRatio) ? '-' : worst.bimodalRatio.toFixed(2), 9)}${cell(`${worst.hopsPerStruck.toFixed(2)} (${worst.mostHops})`, 11)}${cell(worst.peak, 7)}  ${worst.healthyLost}, ${worst.struckDelivered} of ${worst.struckEnded} of ${worst.struck}${worst.pressed ? '  (says that the budget is too small)' : ''}\n`,
       );
     }
   }
@@ -141,6 +148,10 @@ await yargs(hideBin(process.argv))
         .option('load', { type: 'string', default: '', describe: 'Only loads with this in their name' })
         .option('rate', { type: 'number', describe: 'Orders a second, in place of the load’s' })
         .option('merchants', { type: 'number', describe: 'Merchants, in place of the load’s' })
+        .option('broker', {
+          type: 'number',
+          describe: 'Orders a second that the broker can take; absent: as many as come',
+        })
         .option('seeds', { type: 'number', default: 1, describe: 'Pairs of runs a row; the worst is shown' })
         .option('seed', { type: 'number', default: 1, describe: 'The first seed' })
         .option('json', { type: 'boolean', default: false, describe: 'One array of rows as the last line' }),

@@ -11,6 +11,10 @@ const TIMEOUT_MS = 15_000;
 const DEADLINE_MS = 600_000;
 const PREFETCH = 10_000;
 const CONFIRM_MS = 2;
+/** What a hop costs the broker, of what an order costs it, its publish included. */
+const HOP_COST = 0.6;
+/** With so many unsettled deliveries everything costs it twice as much. */
+const UNSETTLED_DOUBLE = 20_000;
 const TICK_MS = 100;
 const SWEEP_MS = 5_000;
 const SHARDS = 2;
@@ -40,6 +44,8 @@ export interface Run {
   readonly load: Load;
   readonly seed: number;
   readonly faulty: boolean;
+  /** Orders a second that the broker can take in and give out, one after the other; absent: as many as come. */
+  readonly brokerPerSecond?: number | undefined;
 }
 
 /** The product's own dispatcher and lanes between a simulated broker and simulated merchants. */
@@ -52,6 +58,8 @@ export class World {
   #calls = 0;
   /** Most calls in flight at once. */
   peak = 0;
+  /** Deferrals and retries, of all orders together. */
+  hops = 0;
   /** Whether the dispatcher said that its budget is too small. */
   pressed = false;
 
@@ -67,6 +75,7 @@ export class World {
       time,
       (number) => this.#end(number),
       (number) => this.#hop(number),
+      this.#run.brokerPerSecond,
     );
     let dice = seed;
     const random = (): number => this.#merchants.dice(++dice, 6);
@@ -157,6 +166,7 @@ export class World {
 
   #hop(number: number): void {
     (this.#orders[number] as Order).hops++;
+    this.hops++;
   }
 
   #entry(merchantId: string): Merchant {
@@ -196,11 +206,28 @@ class SimulatedSource implements Source {
   #head = 0;
   #unsettled = 0;
   #sink: Sink | undefined;
+  readonly #costMs: number;
+  /** When the broker has done all that it was given. */
+  #freeAt = 0;
 
-  constructor(time: EventQueue, ended: (number: number) => void, hopped: (number: number) => void) {
+  constructor(
+    time: EventQueue,
+    ended: (number: number) => void,
+    hopped: (number: number) => void,
+    perSecond = Number.POSITIVE_INFINITY,
+  ) {
     this.#time = time;
     this.#ended = ended;
     this.#hopped = hopped;
+    this.#costMs = 1000 / perSecond;
+  }
+
+  /** How long the broker needs until it has done one more thing of this cost, in milliseconds. */
+  #work(part: number): number {
+    const now = this.#time.now();
+    const slower = 1 + this.#unsettled / UNSETTLED_DOUBLE;
+    this.#freeAt = Math.max(now, this.#freeAt) + this.#costMs * part * slower;
+    return this.#freeAt - now;
   }
 
   attach(sink: Sink): void {
@@ -208,8 +235,10 @@ class SimulatedSource implements Source {
   }
 
   publish(message: Message): void {
-    this.#queue.push(message);
-    this.#deliver();
+    this.#time.after(this.#work(message.hop === 0 ? 1 : HOP_COST / 2), () => {
+      this.#queue.push(message);
+      this.#deliver();
+    });
   }
 
   settle(delivery: Delivery, settlement: Settlement): 'settled' | 'pending' {
@@ -219,7 +248,7 @@ class SimulatedSource implements Source {
       this.#free();
       return 'settled';
     }
-    this.#time.after(CONFIRM_MS, () => {
+    this.#time.after(CONFIRM_MS + this.#work(HOP_COST / 2), () => {
       if (settlement.kind === 'retry' || settlement.kind === 'defer') this.#sendAway(delivery, settlement);
       else this.#ended(number);
       this.#sink?.settled(delivery);

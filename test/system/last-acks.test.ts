@@ -20,9 +20,10 @@ test('the queue takes in every ack of the moments before the connection ends', a
   const consumer = new Consumer(
     { queue, prefetch: 1_000, windowBytes: 2 ** 20, maxMessageBytes: 100, tag: 't' },
     {
-      received: ({ content, fields }, epoch) => ({
+      received: ({ content, fields }, epoch, acks) => ({
         tag: fields.deliveryTag,
         epoch,
+        acks,
         bytes: content.length,
         before: undefined,
         after: undefined,

@@ -131,6 +131,16 @@ export class SimulatedConnection extends EventEmitter {
     });
   }
 
+  /** amqplib's internals, to which acks are written: frames of 21 bytes, each with its channel. */
+  sendBytes(frames: Buffer): void {
+    for (let at = 0; at < frames.length; at += 21) {
+      const ch = frames.readUInt16BE(at + 1);
+      const channel = this.channels.find((each) => each.ch === ch);
+      if (channel === undefined) stage().history.found(`an ack for channel ${ch}`);
+      else channel.acknowledge(frames.subarray(at, at + 21));
+    }
+  }
+
   #open(confirms: boolean): Promise<SimulatedChannel> {
     if (!this.#clientOpen) return Promise.reject(new IllegalOperationError('Connection closed', ''));
     const session = stage().broker.open(this.process);
@@ -152,9 +162,8 @@ export class SimulatedConnection extends EventEmitter {
 export class SimulatedChannel extends EventEmitter {
   readonly ch: number;
   readonly session: Session;
-  /** amqplib's internals, to which acks are written. */
-  readonly connection: { sendBytes(frames: Buffer): void };
-  readonly #connection: SimulatedConnection;
+  /** amqplib's internals. */
+  readonly connection: SimulatedConnection;
   /** What this side may still acknowledge. */
   readonly #given = new Map<number, Copy>();
   readonly #unconfirmed = new Map<number, Confirm>();
@@ -167,10 +176,9 @@ export class SimulatedChannel extends EventEmitter {
 
   constructor(connection: SimulatedConnection, ch: number, session: Session) {
     super();
-    this.#connection = connection;
     this.ch = ch;
     this.session = session;
-    this.connection = { sendBytes: (frames) => this.#acks(frames) };
+    this.connection = connection;
   }
 
   get isConsuming(): boolean {
@@ -199,11 +207,11 @@ export class SimulatedChannel extends EventEmitter {
       unacked: 0,
       receive: (copy, deliveryTag) => {
         const redelivered = copy.deliveries > 0;
-        this.#connection.toClient(() => {
+        this.connection.toClient(() => {
           if (!this.#isOpen) return;
           this.#given.set(deliveryTag, copy);
           const { history } = stage();
-          history.received(copy, this.#connection.process);
+          history.received(copy, this.connection.process);
           on({ fields: { deliveryTag, redelivered, consumerTag }, properties: copy.properties, content: copy.content });
         });
       },
@@ -223,7 +231,7 @@ export class SimulatedChannel extends EventEmitter {
   cancelAtBroker(): void {
     for (const tag of this.session.receivers.map((receiver) => receiver.tag)) {
       this.session.cancel(tag);
-      this.#connection.toClient(() => {
+      this.connection.toClient(() => {
         if (this.#isOpen) this.#onCancel.get(tag)?.();
       });
     }
@@ -232,7 +240,7 @@ export class SimulatedChannel extends EventEmitter {
   /** The broker closes the channel, as when a consumer held something for too long. */
   closeAtBroker(why: string): void {
     this.session.close();
-    this.#connection.toClient(() => {
+    this.connection.toClient(() => {
       if (!this.#isOpen) return;
       this.emit('error', new Error(why));
       this.closed();
@@ -245,13 +253,13 @@ export class SimulatedChannel extends EventEmitter {
     this.#unconfirmed.set(sequence, confirm);
     // What crosses the wire is a copy.
     const properties = { ...options, headers: { ...options.headers } };
-    this.#connection.toBroker(() => {
+    this.connection.toBroker(() => {
       const { broker, dice, time } = stage();
       if (!this.session.isOpen) return;
       const answer = (error: Error | null): void => {
         time.after(
           dice.delay(CONFIRM_MS, LATE_CONFIRM_MS, 0.03),
-          () => this.#connection.toClient(() => this.#confirmed(sequence, error)),
+          () => this.connection.toClient(() => this.#confirmed(sequence, error)),
           time.outside,
         );
       };
@@ -261,12 +269,12 @@ export class SimulatedChannel extends EventEmitter {
         return;
       }
       if (!broker.store(queue, content, properties)) {
-        this.#connection.toClient(() => this.emit('return', { properties }));
+        this.connection.toClient(() => this.emit('return', { properties }));
       }
       answer(null);
     });
     if (stage().dice.chance(0.97)) return true;
-    stage().time.after(stage().dice.delay(2, 200), () => this.emit('drain'), this.#connection.process);
+    stage().time.after(stage().dice.delay(2, 200), () => this.emit('drain'), this.connection.process);
     return false;
   }
 
@@ -298,10 +306,10 @@ export class SimulatedChannel extends EventEmitter {
     if (!this.#isOpen) return Promise.reject(new IllegalOperationError('Channel closed', ''));
     return new Promise((resolve, reject) => {
       this.#open.add(reject);
-      this.#connection.toBroker(() => {
+      this.connection.toBroker(() => {
         if (!this.session.isOpen) return;
         const value = answer();
-        this.#connection.toClient(() => {
+        this.connection.toClient(() => {
           this.#open.delete(reject);
           resolve(value);
         });
@@ -329,28 +337,25 @@ export class SimulatedChannel extends EventEmitter {
     confirm(error);
   }
 
-  /** Reads basic.ack frames, 21 bytes each, and asks at the moment they are written whether that may be. */
-  #acks(frames: Buffer): void {
+  /** Reads a basic.ack frame, and asks at the moment it is written whether that may be. */
+  acknowledge(frame: Buffer): void {
     const { history } = stage();
     if (!this.#isOpen) {
       // On a connection that is closed it goes nowhere; a broker that gets it ends the connection (504).
-      if (this.#connection.isWhole) this.#connection.cut({ clientMs: 1, brokerMs: 0 }, 'CHANNEL-ERROR');
+      if (this.connection.isWhole) this.connection.cut({ clientMs: 1, brokerMs: 0 }, 'CHANNEL-ERROR');
       return;
     }
-    for (let at = 0; at < frames.length; at += 21) {
-      const tag = frames.readUInt32BE(at + 11) * 2 ** 32 + frames.readUInt32BE(at + 15);
-      const multiple = frames[at + 19] === 1;
-      if (frames.readUInt16BE(at + 1) !== this.ch) history.found(`an ack for channel ${frames.readUInt16BE(at + 1)}`);
-      const tags = multiple ? [...this.#given.keys()].filter((each) => each <= tag) : [tag];
-      for (const each of tags) {
-        const copy = this.#given.get(each);
-        if (copy === undefined) history.found(`an ack for tag ${each}, which is not in hand`);
-        else history.acknowledged(copy);
-        this.#given.delete(each);
-      }
-      this.#connection.toBroker(() => {
-        if (this.session.isOpen) this.session.ack(tag, multiple);
-      });
+    const tag = frame.readUInt32BE(11) * 2 ** 32 + frame.readUInt32BE(15);
+    const multiple = frame[19] === 1;
+    const tags = multiple ? [...this.#given.keys()].filter((each) => each <= tag) : [tag];
+    for (const each of tags) {
+      const copy = this.#given.get(each);
+      if (copy === undefined) history.found(`an ack for tag ${each}, which is not in hand`);
+      else history.acknowledged(copy);
+      this.#given.delete(each);
     }
+    this.connection.toBroker(() => {
+      if (this.session.isOpen) this.session.ack(tag, multiple);
+    });
   }
 }

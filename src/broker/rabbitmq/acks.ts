@@ -9,22 +9,54 @@ export interface Unacked {
 
 const FRAME_BYTES = 21;
 
+/** Writes the acknowledgements of all channels of a connection: those that fall due together leave in one write. */
+export class AckWriter {
+  readonly #write: (frames: Buffer) => void;
+  #due: AckWindow[] = [];
+  readonly #pace = new Pace(() => this.flush());
+
+  constructor(write: (frames: Buffer) => void) {
+    this.#write = write;
+  }
+
+  /** For the deliveries of a channel. */
+  window(channel: number): AckWindow {
+    return new AckWindow(channel, (window) => {
+      this.#due.push(window);
+      this.#pace.schedule();
+    });
+  }
+
+  /** Writes the acks that are due now. */
+  flush(): void {
+    const due = this.#due;
+    if (due.length === 0) return;
+    this.#due = [];
+    let count = 0;
+    for (const window of due) count += window.gather();
+    const frames = Buffer.allocUnsafe(FRAME_BYTES * count);
+    let offset = 0;
+    for (const window of due) offset = window.writeTo(frames, offset);
+    this.#write(frames);
+  }
+}
+
 /**
  * The unacknowledged deliveries of one channel, and the acknowledgements that are due next. An ack never waits for an
  * older call: `multiple` is used only up to a tag below which nothing is unsettled, every other tag gets a frame of its
- * own, and all of them leave in one write.
+ * own.
  */
 export class AckWindow {
-  readonly #write: (frames: Buffer) => void;
   readonly #channel: number;
+  readonly #isDue: (window: AckWindow) => void;
   #oldest: Unacked | undefined;
   #newest: Unacked | undefined;
   #due: number[] = [];
-  readonly #pace = new Pace(() => this.flush());
+  #upTo = 0;
 
-  constructor(channel: number, write: (frames: Buffer) => void) {
+  constructor(channel: number, isDue: (window: AckWindow) => void) {
     this.#channel = channel;
-    this.#write = write;
+    this.#isDue = isDue;
   }
 
   add(delivery: Unacked): void {
@@ -42,15 +74,12 @@ export class AckWindow {
     else after.before = before;
     delivery.before = undefined;
     delivery.after = undefined;
-    this.#due.push(delivery.tag);
-    this.#pace.schedule();
+    if (this.#due.push(delivery.tag) === 1) this.#isDue(this);
   }
 
-  /** Writes the acks that are due now. */
-  flush(): void {
+  /** Sorts out what is due, and tells how many frames that takes. */
+  gather(): number {
     const due = this.#due;
-    if (due.length === 0) return;
-    this.#due = [];
     const lowest = this.#oldest?.tag ?? Number.POSITIVE_INFINITY;
     let upTo = 0;
     let alone = 0;
@@ -58,11 +87,18 @@ export class AckWindow {
       if (tag > lowest) due[alone++] = tag;
       else if (tag > upTo) upTo = tag;
     }
-    const frames = Buffer.allocUnsafe(FRAME_BYTES * (alone + (upTo > 0 ? 1 : 0)));
-    let offset = 0;
-    if (upTo > 0) offset = writeAck(frames, offset, this.#channel, upTo, true);
-    for (let i = 0; i < alone; i++) offset = writeAck(frames, offset, this.#channel, due[i] as number, false);
-    this.#write(frames);
+    due.length = alone;
+    this.#upTo = upTo;
+    return alone + (upTo > 0 ? 1 : 0);
+  }
+
+  /** To be called after `gather`, in the same turn. */
+  writeTo(frames: Buffer, from: number): number {
+    let offset = from;
+    if (this.#upTo > 0) offset = writeAck(frames, offset, this.#channel, this.#upTo, true);
+    for (const tag of this.#due) offset = writeAck(frames, offset, this.#channel, tag, false);
+    this.#due = [];
+    return offset;
   }
 }
 

@@ -5,7 +5,7 @@ import { RUNGS_MS } from '../../ladder.ts';
 import type { Settlement } from '../../outcome.ts';
 import { type CodecOptions, JsonCodec } from '../codec/json.ts';
 import type { Delivery, Sink, Source, Window } from '../source.ts';
-import type { Unacked } from './acks.ts';
+import type { AckWindow, Unacked } from './acks.ts';
 import { Consumer, type Held } from './consumer.ts';
 import { declare } from './declare.ts';
 import { type Addresses, Link, type LinkEvents } from './link.ts';
@@ -72,7 +72,7 @@ export class RabbitmqSource implements Source {
         tag: `orderlane-${options.instance}`,
       },
       {
-        received: (message, epoch) => this.#decode(message, epoch),
+        received: (message, epoch, acks) => this.#decode(message, epoch, acks),
         delivered: (held) => this.#sink?.received(held as RabbitmqDelivery),
         failed: (epoch, why) => this.#consuming.fail(epoch, why),
       },
@@ -215,7 +215,7 @@ export class RabbitmqSource implements Source {
   }
 
   /** The hot path: one object a delivery, the body converted once, nothing of amqplib's buffers kept. */
-  #decode(message: ConsumeMessage, epoch: number): RabbitmqDelivery {
+  #decode(message: ConsumeMessage, epoch: number, acks: AckWindow): RabbitmqDelivery {
     const decoded = this.#codec.decode(message);
     if (this.#codec.implausibleTimes > 0 && !this.#toldTimes) {
       this.#toldTimes = true;
@@ -245,6 +245,7 @@ export class RabbitmqSource implements Source {
       malformed: decoded.malformed,
       properties: message.properties,
       raw: decoded.malformed === undefined ? undefined : Buffer.from(message.content),
+      acks,
       before: NO_DELIVERY,
       after: NO_DELIVERY,
     };

@@ -7,7 +7,7 @@ import { Consumer, type ConsumerOptions, type Held } from '../../../src/broker/r
 
 /** A channel that answers when it is told to; the test is the broker. */
 class FakeChannel extends EventEmitter {
-  readonly ch = 1;
+  ch = 1;
   readonly connection = { sendBytes: (frames: Buffer): void => void this.written.push(frames) };
   readonly written: Buffer[] = [];
   /** What was asked of it, in order. */
@@ -74,8 +74,8 @@ class Rig {
     this.consumer = new Consumer(
       { queue: 'orders', prefetch: 100, windowBytes: 1000, maxMessageBytes: 10, tag: 't', ...options },
       {
-        received: ({ content, fields }, epoch) => {
-          return { tag: fields.deliveryTag, epoch, bytes: content.length, before: undefined, after: undefined };
+        received: ({ content, fields }, epoch, acks) => {
+          return { tag: fields.deliveryTag, epoch, acks, bytes: content.length, before: undefined, after: undefined };
         },
         delivered: (held) => this.held.push(held),
         failed: (epoch, why) => this.failures.push(`${epoch}: ${why}`),
@@ -172,6 +172,51 @@ test('consumers are added when more is wanted and fits, by the size of those tha
     ['prefetch 3', 'prefetch 9', 'prefetch 36', 'prefetch 144', 'prefetch 108'],
   );
   assert.equal(rig.window, `${(4000 * 0.75) / 10} of 3000 bytes`);
+});
+
+test('a large prefetch is spread over channels, and what is in hand is acked on the channel that it came on', async () => {
+  const rig = new Rig({ prefetch: 2000, windowBytes: 2 ** 20 });
+  const channels: FakeChannel[] = [];
+  const connection = {
+    createChannel: () => {
+      const channel = new FakeChannel();
+      channel.ch = channels.push(channel);
+      return Promise.resolve(channel);
+    },
+  } as unknown as ChannelModel;
+  await rig.consumer.open(connection, 1);
+  assert.deepEqual(
+    channels.map(({ allowed }) => allowed),
+    [500, 500, 500, 500],
+  );
+  const [first, , third] = channels as [FakeChannel, FakeChannel, FakeChannel];
+  first.deliver(10);
+  third.deliver(10);
+  third.deliver(10);
+  rig.ack(3);
+  await rig.consumer.settle();
+  const frames = Buffer.concat(channels.flatMap(({ written }) => written));
+  const acked = [0, 21].map((at) => [frames.readUInt16BE(at + 1), Number(frames.readBigUInt64BE(at + 11))]);
+  assert.deepEqual(
+    [acked, frames.length],
+    [
+      [
+        [1, 1],
+        [3, 2],
+      ],
+      42,
+    ],
+  );
+  first.consumers = 5; // one is another's
+  await rig.consumer.stop();
+  assert.deepEqual(
+    channels.map(({ allowed }) => allowed),
+    [0, 0, 0, 0],
+  );
+  channels[3]?.emit('error', new Error('PRECONDITION_FAILED'));
+  channels[3]?.emit('close');
+  await turn();
+  assert.deepEqual(rig.failures, ['1: PRECONDITION_FAILED']);
 });
 
 test('no consumer is added while no more is wanted, or before all that may come is here', async () => {
