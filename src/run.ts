@@ -318,14 +318,14 @@ class Run implements Running {
       lanes: (query) => dispatcher().lanes(query),
       pause: (merchant) => {
         if (!this.#pauses.pause(merchant)) return undefined;
-        dispatcher().directoryChanged();
+        dispatcher().directoryChanged(merchant);
         logger.info({ merchant }, 'an operator has paused a merchant');
         return 'paused';
       },
       resume: (merchant) => {
         const state = this.#pauses.resume(merchant);
         if (state === undefined) return undefined;
-        dispatcher().directoryChanged();
+        dispatcher().directoryChanged(merchant);
         logger.info({ merchant, state }, 'an operator has resumed a merchant');
         return state;
       },

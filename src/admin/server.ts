@@ -11,7 +11,7 @@ export interface AdminParts {
   isConnected(): boolean;
   /** Not before it runs. */
   readings(): ProcessReadings;
-  lanes(query: LaneQuery): LanePage;
+  lanes(query: LaneQuery): Promise<LanePage>;
   /** Undefined when there is no such merchant. */
   pause(merchant: string): string | undefined;
   resume(merchant: string): string | undefined;
@@ -27,6 +27,8 @@ interface Answer {
 
 const PAGE = 50;
 const PAGE_MAX = 1000;
+/** What is before a page has to be sorted too. */
+const OFFSET_MAX = 10_000;
 const REQUEST_LIMIT_MS = 10_000;
 const MAX_CONNECTIONS = 64;
 
@@ -113,13 +115,15 @@ export class AdminServer {
     }
     if (pathname === '/stats') return { status: 200, body: this.#parts.readings() };
     const [offset, limit] = [wholeOf(searchParams, 'offset', 0), wholeOf(searchParams, 'limit', PAGE)];
-    if (offset === undefined) return problem(400, 'offset: expected a whole number from 0');
+    if (offset === undefined || offset > OFFSET_MAX) {
+      return problem(400, `offset: expected a whole number from 0 to ${OFFSET_MAX}`);
+    }
     if (limit === undefined || limit < 1 || limit > PAGE_MAX) {
       return problem(400, `limit: expected a whole number from 1 to ${PAGE_MAX}`);
     }
     const merchant = searchParams.get('merchant');
     const query = { offset, limit, ...(merchant === null ? {} : { merchant }) };
-    return { status: 200, body: { ...this.#parts.lanes(query), offset, limit } };
+    return { status: 200, body: { ...(await this.#parts.lanes(query)), offset, limit } };
   }
 
   #act({ pathname }: URL): Answer {

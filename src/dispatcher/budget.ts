@@ -76,6 +76,11 @@ export class Budget {
     return this.#overAge;
   }
 
+  /** All calls in flight, oldest first. */
+  *calls(): Generator<Call, void, undefined> {
+    for (let call = this.#oldest; call !== undefined; call = call.later) yield call;
+  }
+
   get isFull(): boolean {
     return this.#used >= this.limit;
   }

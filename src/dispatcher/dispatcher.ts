@@ -13,11 +13,13 @@ import { Lanes } from './lanes.ts';
 import { type Entry, entryOf, expired, keyOf } from './ledger.ts';
 import { Pressure } from './pressure.ts';
 import { readingsOf } from './readings-of.ts';
+import { Round } from './round.ts';
 import { Scheduler } from './scheduler.ts';
 import { type SettlementOptions, type SettlementParts, Settlements } from './settlements.ts';
 import type { Loss } from './shard.ts';
 import type { ShardPool } from './shard-pool.ts';
-import { candidates, lanePage, worstLanes } from './worst-lanes.ts';
+import { Upkeep } from './upkeep.ts';
+import { WorstLanes } from './worst-lanes.ts';
 
 export interface DispatcherOptions extends SettlementOptions {
   readonly concurrency: number;
@@ -30,11 +32,6 @@ export interface DispatcherParts extends SettlementParts {
   readonly shards: Pick<ShardPool, 'shardOf' | 'isReady' | 'hand' | 'forget' | 'stats'>;
   readonly directory: Pick<Directory, 'find'>;
 }
-
-/** RabbitMQ closes the channel of a consumer that holds a delivery for longer, by default 30 min; with some to spare. */
-const CONSUMER_TIMEOUT_MS = 28 * 60_000;
-/** How long an order waits here before it is given back and comes again. */
-const HELD_MS = 20 * 60_000;
 
 /**
  * Where an order's way is decided: puts each delivery in its merchant's lane, gives lanes turns under the process's
@@ -52,10 +49,12 @@ export class Dispatcher implements Sink {
   readonly #pressure: Pressure;
   readonly #deferral: Deferral;
   readonly #settlements: Settlements;
+  readonly #worst: WorstLanes;
+  readonly #upkeep: Upkeep;
+  /** Lanes that have yet to be told of the directory's new entries. */
+  readonly #changed: Round<Lane<Entry>>;
   /** Channels up to this epoch are gone. */
   #lostEpoch = 0;
-  /** The worst lanes at the last sweep, and some to spare: a scrape may not walk all lanes. */
-  #worst: readonly Lane<Entry>[] = [];
   #waiting = 0;
   #draining = false;
   #now = 0;
@@ -67,6 +66,21 @@ export class Dispatcher implements Sink {
     this.#pressure = new Pressure(options.prefetch);
     this.#deferral = new Deferral(options);
     this.#settlements = new Settlements(options, parts, this.#deferral);
+    this.#worst = new WorstLanes({
+      lanes: this.#lanes,
+      calls: () => this.#budget.calls() as Iterable<Entry>, // it is given entries only
+      gateOf: (lane, now) => this.#heldBy(lane, now),
+    });
+    this.#upkeep = new Upkeep({
+      ...parts,
+      lanes: this.#lanes,
+      worst: this.#worst,
+      containment: this.#containment,
+      deferral: this.#deferral,
+      settlements: this.#settlements,
+      gateOf: (lane, now) => this.#gateOf(lane, now),
+    });
+    this.#changed = new Round(this.#lanes);
   }
 
   // Source's side
@@ -213,9 +227,12 @@ export class Dispatcher implements Sink {
 
   // Whoever runs it
 
-  /** To be called about ten times a second: finds calls that are over age, and lets held lanes try again. */
+  /** To be called about ten times a second: finds calls that are over age, lets held lanes try again, and goes on with sweeps. */
   tick(): void {
     const now = this.#parts.clock.now();
+    this.#settlements.ladder.sweep(now);
+    this.#lookAfter(now);
+    this.#refreshLanes();
     this.#budget.age(now);
     const held = { suspect: 0, share: 0 };
     for (const lane of this.#blocked) {
@@ -230,27 +247,26 @@ export class Dispatcher implements Sink {
     if (lack !== undefined) this.#parts.log.warn({ concurrency: this.#budget.limit, waiting: this.#waiting }, lack);
   }
 
-  /** To be called every few seconds: lets go of lanes that have had nothing to do for a while, and of lost copies. */
+  /**
+   * To be called every few seconds: begins to look at all lanes, for those to let go of and orders that may not wait longer, and for
+   * copies that are lost. A part of them each time; ticks do the rest.
+   */
   sweep(): void {
     const now = this.#parts.clock.now();
+    this.#settlements.ladder.beginSweep();
     this.#settlements.ladder.sweep(now);
-    for (const lane of this.#lanes) {
-      if (lane.waiting > 0) this.#expire(lane, now);
-      if (lane.waiting > 0) this.#sendAway(lane, now);
-    }
-    this.#lanes.evict(now, (lane) => {
-      this.#containment.forget(lane);
-      this.#parts.shards.forget(lane.shard, lane.merchantId);
-    });
-    this.#worst = candidates(this.#lanes, this.#settlements.ledger.entries(), now);
+    this.#upkeep.begin();
+    this.#lookAfter(now);
   }
 
-  /** To be called when the directory has other entries. */
-  directoryChanged(): void {
-    this.#lanes.refresh();
-    for (const lane of this.#lanes) {
-      if (lane.waiting > 0) this.#scheduler.offer(lane);
+  /** To be called when the directory has other entries, or only this merchant's is another. Lanes follow within seconds. */
+  directoryChanged(merchantId?: string): void {
+    if (merchantId === undefined) this.#changed.restart();
+    else {
+      const lane = this.#lanes.byMerchant.get(merchantId);
+      if (lane !== undefined) this.#refresh(lane);
     }
+    this.#refreshLanes();
     this.#pump(this.#parts.clock.now());
   }
 
@@ -282,9 +298,9 @@ export class Dispatcher implements Sink {
     );
   }
 
-  snapshot(among: Iterable<Lane<Entry>> = this.#lanes): Stats {
+  snapshot(): Stats {
     const now = this.#parts.clock.now();
-    const { tally, ledger, ladder } = this.#settlements;
+    const { tally, ladder } = this.#settlements;
     const window = this.#parts.source.window();
     return {
       received: tally.received,
@@ -301,27 +317,19 @@ export class Dispatcher implements Sink {
       unsettled: window.unsettled,
       unsettledBytes: window.unsettledBytes,
       onLadder: ladder.size,
-      merchants: this.#lanes.byMerchant.size,
+      merchants: this.#lanes.size,
       shards: this.#parts.shards.stats(),
-      slowest: worstLanes(among, ledger.entries(), (lane) => this.#heldBy(lane, now), now),
+      slowest: this.#worst.shown(now),
     };
   }
 
-  /** Its worst lanes are chosen from those of the last sweep. */
   readings(): Readings {
-    return readingsOf(this.snapshot(this.#worst), this.#settlements, this.#parts.clock.now());
+    return readingsOf(this.snapshot(), this.#settlements, this.#parts.clock.now());
   }
 
   /** The lanes that have anything in them, worst first. */
-  lanes(query: LaneQuery): LanePage {
-    const now = this.#parts.clock.now();
-    return lanePage(
-      query,
-      this.#lanes.byMerchant,
-      this.#settlements.ledger.entries(),
-      (lane) => this.#heldBy(lane, now),
-      now,
-    );
+  async lanes(query: LaneQuery): Promise<LanePage> {
+    return await this.#worst.page(query, this.#parts.clock);
   }
 
   #pump(now: number): void {
@@ -371,34 +379,18 @@ export class Dispatcher implements Sink {
     return lane.inFlight >= this.#budget.share(lane.merchant.weight) ? 'share' : undefined;
   }
 
-  /**
-   * Orders of a lane that stands still do not wait for a turn past their deadlines, nor for so long that the broker would
-   * take the channel for dead.
-   */
-  #expire(lane: Lane<Entry>, now: number): void {
-    const heldMs = Math.min(HELD_MS, CONSUMER_TIMEOUT_MS - lane.merchant.timeoutMs);
-    const gone = lane.keepOnly(({ delivery, arrivedAt }) => now < delivery.deadlineAt && now - arrivedAt < heldMs);
-    this.#waiting -= gone.length;
-    for (const entry of gone) {
-      const isLate = now >= entry.delivery.deadlineAt;
-      const outcome = isLate
-        ? expired(entry)
-        : deferred(lane, this.#gateOf(lane, now), entry.delivery.hop, this.#parts.random(), now);
-      this.#settlements.settle(entry, outcome, now);
-    }
+  #lookAfter(now: number): void {
+    const gone = this.#upkeep.part(now);
+    this.#waiting -= gone;
   }
 
-  /** What has come to stand still keeps no more of the window than it would have got if it had stood still before. */
-  #sendAway(lane: Lane<Entry>, now: number): void {
-    const gate = this.#gateOf(lane, now);
-    const excess = this.#deferral.excess(lane, gate, this.#parts.source.window());
-    if (excess === 0) return;
-    let kept = lane.waiting - excess;
-    const gone = lane.keepOnly(() => kept-- > 0);
-    this.#waiting -= gone.length;
-    for (const entry of gone) {
-      this.#settlements.settle(entry, deferred(lane, gate, entry.delivery.hop, this.#parts.random(), now), now);
-    }
+  #refreshLanes(): void {
+    for (const lane of this.#changed.part()) this.#refresh(lane);
+  }
+
+  #refresh(lane: Lane<Entry>): void {
+    this.#lanes.refresh(lane);
+    if (lane.waiting > 0) this.#scheduler.offer(lane);
   }
 
   #leaveFlight(entry: Entry, ending: Ending, now: number): void {

@@ -21,6 +21,10 @@ export class Lanes {
     return this.#lanes;
   }
 
+  get size(): number {
+    return this.#lanes.size;
+  }
+
   [Symbol.iterator](): MapIterator<Lane<Entry>> {
     return this.#lanes.values();
   }
@@ -36,23 +40,19 @@ export class Lanes {
     return fresh;
   }
 
-  /** Takes the directory's new entries over. A merchant that is gone keeps its old one for the orders in hand. */
-  refresh(): void {
-    for (const lane of this) {
-      const merchant = this.#directory.find(lane.merchantId);
-      lane.isGone = merchant === undefined;
-      lane.merchant = merchant ?? lane.merchant;
-    }
+  /** Takes the directory's new entry over. A merchant that is gone keeps its old one for the orders in hand. */
+  refresh(lane: Lane<Entry>): void {
+    const merchant = this.#directory.find(lane.merchantId);
+    lane.isGone = merchant === undefined;
+    lane.merchant = merchant ?? lane.merchant;
   }
 
-  /** Lets go of those that have had nothing to do for a while, and remember nothing that still counts. */
-  evict(now: number, evicted: (lane: Lane<Entry>) => void): void {
-    for (const lane of this) {
-      if (!lane.isIdle) continue;
-      const keptMs = lane.quarantined ? QUARANTINE_KEPT_MS : KEPT_MS;
-      if (now - Math.max(lane.usedAt, lane.quarantinedUntil, lane.opensAt(now)) < keptMs) continue;
-      this.#lanes.delete(lane.merchantId);
-      evicted(lane);
-    }
+  /** Lets go of a lane that has had nothing to do for a while, and remembers nothing that still counts; whether it did. */
+  evict(lane: Lane<Entry>, now: number): boolean {
+    if (!lane.isIdle) return false;
+    const keptMs = lane.quarantined ? QUARANTINE_KEPT_MS : KEPT_MS;
+    if (now - Math.max(lane.usedAt, lane.quarantinedUntil, lane.opensAt(now)) < keptMs) return false;
+    this.#lanes.delete(lane.merchantId);
+    return true;
   }
 }

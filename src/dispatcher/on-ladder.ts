@@ -1,5 +1,6 @@
 import type { Lane } from '../lane/lane.ts';
 import type { Entry } from './ledger.ts';
+import { Round } from './round.ts';
 
 /** How late the ladder may be, in a burst. */
 const LATE_MS = 5_000;
@@ -14,6 +15,7 @@ interface Out {
 /** The copies of ours that are on the ladder, by key, so that their lanes know how many come back. */
 export class OnLadder {
   readonly #out = new Map<string, Out>();
+  readonly #round = new Round(this.#out);
 
   get size(): number {
     return this.#out.size;
@@ -31,8 +33,13 @@ export class OnLadder {
     if (out.lane !== undefined) out.lane.out--;
   }
 
+  /** Begins to look for those that must be back; `sweep` goes on with it. */
+  beginSweep(): void {
+    this.#round.begin();
+  }
+
   /** Another process on the same queue may have taken it; if not, the queue's own count has it by now. */
   sweep(now: number): void {
-    for (const [key, { backAt }] of this.#out) if (now >= backAt) this.isBack(key);
+    for (const [key, { backAt }] of this.#round.part()) if (now >= backAt) this.isBack(key);
   }
 }

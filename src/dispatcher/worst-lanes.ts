@@ -1,7 +1,11 @@
+import { setImmediate as turn } from 'node:timers/promises';
+import type { Clock } from '../clock.ts';
 import type { Lane } from '../lane/lane.ts';
 import type { LanePage, LaneQuery } from '../readings.ts';
 import type { Gate, LaneStats } from '../stats.ts';
+import type { Lanes } from './lanes.ts';
 import type { Entry } from './ledger.ts';
+import { PART, Round } from './round.ts';
 
 const SHOWN = 8;
 const CANDIDATES = 64;
@@ -13,75 +17,129 @@ interface Row {
   readonly badness: number;
 }
 
-/** The lanes that are slowest, or whose orders will wait longest, worst first, each with the gate that holds it. */
-export function worstLanes(
-  lanes: Iterable<Lane<Entry>>,
-  entries: Iterable<Entry>,
-  gateOf: (lane: Lane<Entry>) => Gate | undefined,
-  now: number,
-): LaneStats[] {
-  const { rows } = worst(lanes, entries, now, SHOWN);
-  return rows.map((row) => statsOf(row, gateOf));
+export interface WorstLanesParts {
+  readonly lanes: Lanes;
+  /** Orders in flight, oldest first. */
+  readonly calls: () => Iterable<Entry>;
+  readonly gateOf: (lane: Lane<Entry>, now: number) => Gate | undefined;
 }
 
-/** More of them than are ever shown, to choose from for some seconds. */
-export function candidates(lanes: Iterable<Lane<Entry>>, entries: Iterable<Entry>, now: number): Lane<Entry>[] {
-  return worst(lanes, entries, now, CANDIDATES).rows.map(({ lane }) => lane);
-}
+/**
+ * The lanes that are slowest, or whose orders will wait longest, each with the gate that holds it. Whoever asks gets figures
+ * of now. Where there are many lanes they are of those that were worst in the last round, because a scrape may not walk all.
+ */
+export class WorstLanes {
+  readonly #parts: WorstLanesParts;
+  #candidates: readonly Lane<Entry>[] = [];
+  #round = new Ranking(CANDIDATES);
 
-/** The same, a page of it. */
-export function lanePage(
-  { merchant, offset, limit }: LaneQuery,
-  lanes: ReadonlyMap<string, Lane<Entry>>,
-  entries: Iterable<Entry>,
-  gateOf: (lane: Lane<Entry>) => Gate | undefined,
-  now: number,
-): LanePage {
-  const only = merchant === undefined ? undefined : lanes.get(merchant);
-  const asked = merchant === undefined ? lanes.values() : only === undefined ? [] : [only];
-  const { total, rows } = worst(asked, entries, now, offset + limit);
-  return { total, lanes: rows.slice(offset).map((row) => statsOf(row, gateOf)) };
+  constructor(parts: WorstLanesParts) {
+    this.#parts = parts;
+  }
+
+  /** To be told of every lane in a round. */
+  saw(lane: Lane<Entry>, now: number): void {
+    this.#round.add(lane, 0, now);
+  }
+
+  roundIsOver(): void {
+    this.#candidates = this.#round.end().map(({ lane }) => lane);
+    this.#round = new Ranking(CANDIDATES);
+  }
+
+  /** A few, worst first. */
+  shown(now: number): LaneStats[] {
+    const { lanes, calls, gateOf } = this.#parts;
+    const among = lanes.size <= PART ? new Set(lanes) : this.#suspected();
+    const ranking = new Ranking(SHOWN);
+    const since = oldestOf(calls(), among);
+    for (const lane of among) ranking.add(lane, now - (since.get(lane) ?? now), now);
+    return ranking.end().map((row) => statsOf(row, gateOf, now));
+  }
+
+  /** A page of all that have anything in them, worst first. Other work goes on while it looks. */
+  async page({ merchant, offset, limit }: LaneQuery, clock: Clock): Promise<LanePage> {
+    const { lanes, calls, gateOf } = this.#parts;
+    const only = merchant === undefined ? undefined : lanes.byMerchant.get(merchant);
+    const asked = merchant === undefined ? lanes : new Set(only === undefined ? [] : [only]);
+    const since = oldestOf(calls());
+    const ranking = new Ranking(offset + limit);
+    const round = new Round(asked);
+    round.begin();
+    for (;;) {
+      const now = clock.now();
+      for (const lane of round.part()) ranking.add(lane, now - (since.get(lane) ?? now), now);
+      if (round.isOver) break;
+      await turn();
+    }
+    const rows = ranking.end().slice(offset);
+    const now = clock.now();
+    return { total: ranking.total, lanes: rows.map((row) => statsOf(row, gateOf, now)) };
+  }
+
+  /** Those that were worst in the last round, and those with the oldest calls. */
+  #suspected(): Set<Lane<Entry>> {
+    const found = new Set(this.#candidates);
+    const most = found.size + CANDIDATES;
+    for (const { lane } of this.#parts.calls()) {
+      if (found.size >= most) break;
+      found.add(lane);
+    }
+    return found;
+  }
 }
 
 /** Keeps only as many rows as are wanted, and some to spare: sorting all of 100,000 would take longer than a scrape may. */
-function worst(
-  lanes: Iterable<Lane<Entry>>,
-  entries: Iterable<Entry>,
-  now: number,
-  wanted: number,
-): { readonly total: number; readonly rows: readonly Row[] } {
-  const oldest = new Map<Lane<Entry>, number>();
-  for (const { state, lane, startedAt } of entries) {
-    if (state === 'in-flight') oldest.set(lane, Math.max(oldest.get(lane) ?? 0, now - startedAt));
+class Ranking {
+  /** Lanes that have anything in them. */
+  total = 0;
+  readonly #wanted: number;
+  readonly #rows: Row[] = [];
+  /** What the last of the rows that are wanted has, once there are that many. */
+  #least = Number.NEGATIVE_INFINITY;
+
+  constructor(wanted: number) {
+    this.#wanted = wanted;
   }
-  const rows: Row[] = [];
-  const most = wanted + SPARE;
-  let least = Number.NEGATIVE_INFINITY;
-  let total = 0;
-  const cut = (): void => {
-    rows.sort((a, b) => b.badness - a.badness);
-    if (rows.length > wanted) rows.length = wanted;
-  };
-  for (const lane of lanes) {
-    if (lane.isIdle) continue;
-    total++;
-    const oldestMs = oldest.get(lane) ?? 0;
+
+  add(lane: Lane<Entry>, oldestMs: number, now: number): void {
+    if (lane.isIdle) return;
+    this.total++;
     const backlog = lane.waiting + lane.out;
     const servedInMs = backlog === 0 ? 0 : Math.max(lane.opensAt(now) - now, (backlog * 1000) / lane.servesPerSecond);
     const waitedMs = now - (lane.head?.arrivedAt ?? now);
     const badness = Math.max(oldestMs, waitedMs, lane.latencyMs, servedInMs);
-    if (badness <= least) continue;
-    rows.push({ lane, oldestMs, badness });
-    if (rows.length < most) continue;
-    cut();
-    least = rows.at(-1)?.badness ?? least;
+    if (badness <= this.#least) return;
+    this.#rows.push({ lane, oldestMs, badness });
+    if (this.#rows.length < this.#wanted + SPARE) return;
+    this.#cut();
+    this.#least = this.#rows.at(-1)?.badness ?? this.#least;
   }
-  cut();
-  return { total, rows };
+
+  /** Worst first. */
+  end(): readonly Row[] {
+    this.#cut();
+    return this.#rows;
+  }
+
+  #cut(): void {
+    this.#rows.sort((a, b) => b.badness - a.badness);
+    if (this.#rows.length > this.#wanted) this.#rows.length = this.#wanted;
+  }
 }
 
-function statsOf({ lane, oldestMs }: Row, gateOf: (lane: Lane<Entry>) => Gate | undefined): LaneStats {
-  const gate = lane.waiting + lane.out === 0 ? undefined : gateOf(lane);
+/** When the oldest call of each lane began. */
+function oldestOf(calls: Iterable<Entry>, among?: ReadonlySet<Lane<Entry>>): ReadonlyMap<Lane<Entry>, number> {
+  const since = new Map<Lane<Entry>, number>();
+  for (const { lane, startedAt } of calls) {
+    if (since.size === among?.size) break;
+    if (among?.has(lane) !== false && !since.has(lane)) since.set(lane, startedAt);
+  }
+  return since;
+}
+
+function statsOf({ lane, oldestMs }: Row, gateOf: WorstLanesParts['gateOf'], now: number): LaneStats {
+  const gate = lane.waiting + lane.out === 0 ? undefined : gateOf(lane, now);
   return {
     merchant: lane.merchantId,
     ...(gate === undefined ? {} : { gate }),

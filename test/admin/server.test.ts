@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { type AdminParts, AdminServer } from '../../src/admin/server.ts';
 import { OrderlaneError } from '../../src/errors.ts';
-import type { LaneQuery, Phase } from '../../src/readings.ts';
+import type { LanePage, LaneQuery, Phase } from '../../src/readings.ts';
 import { READINGS } from './readings.ts';
 
 const BEARER = 'Bearer s3cret';
@@ -20,9 +20,9 @@ class Process implements AdminParts {
   drain = (): void => void this.done.push('drain');
   warn = (): void => undefined;
 
-  lanes(query: LaneQuery): { total: number; lanes: typeof READINGS.stats.slowest } {
+  lanes(query: LaneQuery): Promise<LanePage> {
     this.asked.push(query);
-    return { total: 1, lanes: READINGS.stats.slowest };
+    return Promise.resolve({ total: 1, lanes: READINGS.stats.slowest });
   }
 
   pause(merchant: string): string | undefined {
@@ -86,7 +86,7 @@ test('/lanes is paged, by merchant, and a bad page is refused with what was expe
     { merchant: 'm/1', offset: 5, limit: 10 },
     { offset: 0, limit: 50 },
   ]);
-  for (const query of ['offset=-1', 'limit=0', 'limit=1001', 'limit=x']) {
+  for (const query of ['offset=-1', 'offset=10001', 'limit=0', 'limit=1001', 'limit=x']) {
     const response = await get(`/lanes?${query}`);
     assert.equal(response.status, 400, query);
     assert.match(((await response.json()) as { error: string }).error, /expected a whole number/);

@@ -1,0 +1,74 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { PART } from '../../src/dispatcher/round.ts';
+import type { Merchant } from '../../src/order.ts';
+import { Rig } from './neighbours.ts';
+
+const MANY = 3 * PART;
+const name = (n: number): string => `m${n}-`;
+
+/** So many merchants that no sweep and no scrape looks at all of their lanes, each with an order delivered. */
+function crowd(...more: Partial<Merchant>[]): Rig {
+  const rig = new Rig({}, ...more, ...Array.from({ length: MANY }, (_, n) => ({ id: name(n) })));
+  for (let n = 0; n < MANY; n++) {
+    rig.receiveAll(`${name(n)}1`);
+    rig.end(`${name(n)}1`);
+  }
+  return rig;
+}
+
+test('a sweep looks at a part of the lanes, and ticks at the rest', () => {
+  const rig = crowd();
+  rig.clock.pass(60_000);
+  const left = (): number => rig.dispatcher.snapshot().merchants;
+  rig.dispatcher.sweep();
+  assert.equal(left(), MANY - PART);
+  rig.dispatcher.tick();
+  assert.equal(left(), MANY - 2 * PART);
+  rig.dispatcher.tick();
+  assert.equal(left(), 0);
+});
+
+test('orders expire in whatever part of a round their lane is', () => {
+  const rig = crowd({ id: 'first', paused: true });
+  rig.have({ id: 'last', paused: true });
+  for (const merchantId of ['first', 'last']) {
+    rig.receive({ identity: merchantId, merchantId, deadlineAt: rig.clock.now() + 1000 });
+  }
+  rig.clock.pass(1000);
+  rig.settled();
+  rig.dispatcher.sweep();
+  for (let n = 0; n < MANY / PART; n++) rig.dispatcher.tick();
+  assert.deepEqual(rig.settled().toSorted(), ['first dead expired', 'last dead expired']);
+  assert.equal(rig.dispatcher.snapshot().waiting, 0);
+});
+
+test('the worst of many lanes are known after a round, and one whose call hangs at once', async () => {
+  const rig = crowd({ id: 'p', paused: true }, { id: 'hangs' });
+  const shown = (): string[] => rig.dispatcher.snapshot().slowest.map(({ merchant }) => merchant);
+  rig.receiveAll('p1 hangs1');
+  rig.clock.pass(1000);
+  assert.deepEqual(shown(), ['hangs']);
+  rig.dispatcher.sweep();
+  for (let n = 0; n < MANY / PART; n++) rig.dispatcher.tick();
+  assert.deepEqual(shown().toSorted(), ['hangs', 'p']);
+  const page = await rig.dispatcher.lanes({ offset: 0, limit: 10 });
+  assert.deepEqual([page.total, page.lanes.map(({ merchant }) => merchant).toSorted()], [2, ['hangs', 'p']]);
+});
+
+test('a changed directory reaches all of many lanes within some ticks, and an operator’s pause its lane at once', () => {
+  const rig = crowd();
+  const last = name(MANY - 1);
+  for (const id of [name(0), last]) {
+    rig.have({ id, concurrency: 1 });
+    rig.dispatcher.directoryChanged(id);
+  }
+  rig.handed();
+  rig.receiveAll(`${name(0)}2 ${name(0)}3 ${last}2 ${last}3`);
+  assert.equal(rig.handed(), `${name(0)}2 ${last}2`);
+  for (const id of [name(0), last]) rig.have({ id, concurrency: 2 });
+  rig.dispatcher.directoryChanged();
+  assert.equal(rig.handed(), `${name(0)}3`);
+  for (let n = 0; n < MANY / PART; n++) rig.dispatcher.tick();
+  assert.equal(rig.handed(), `${last}3`);
+});
