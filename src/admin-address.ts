@@ -23,5 +23,15 @@ export function parseAdminAddress(text: string): AdminAddress | undefined {
 
 export function isLoopback(host: string): boolean {
   if (host === 'localhost') return true;
-  return LOOPBACK.check(host, isIP(host) === 6 ? 'ipv6' : 'ipv4');
+  const version = isIP(host);
+  return version !== 0 && LOOPBACK.check(host, version === 6 ? 'ipv6' : 'ipv4');
+}
+
+/**
+ * Whether a request's Host header names this machine. A page in a browser here can have its own name resolve to a loopback
+ * address, and would read what it says (DNS rebinding); its name stays in the header.
+ */
+export function isLoopbackAuthority(authority: string): boolean {
+  const url = URL.parse(`http://${authority}`);
+  return url !== null && isLoopback(url.hostname.replace(/^\[|\]$/g, ''));
 }

@@ -2,7 +2,7 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { messageOf, OrderlaneError } from '../errors.ts';
 import type { LanePage, LaneQuery, Phase, ProcessReadings } from '../readings.ts';
-import { type AdminAddress, isLoopback } from '../admin-address.ts';
+import { type AdminAddress, isLoopback, isLoopbackAuthority } from '../admin-address.ts';
 import { registryOf } from './metrics.ts';
 
 /** What the process lets an operator see and do. */
@@ -92,9 +92,11 @@ export class AdminServer {
     const isRead = request.method === 'GET' || request.method === 'HEAD';
     if (isRead && url.pathname === '/livez') return { status: 200, body: 'alive\n' };
     if (isRead && url.pathname === '/readyz') return this.#ready();
-    if (!isRead || !isLoopback(this.#address.host)) {
+    const { host = 'localhost' } = request.headers; // of a client that is no browser, when it is absent
+    const isForeign = !isLoopbackAuthority(host);
+    if (!isRead || isForeign || !isLoopback(this.#address.host)) {
       const refusal = this.#refusal(request);
-      if (refusal !== undefined) return refusal;
+      if (refusal !== undefined) return isForeign && isRead && this.#token === undefined ? strange(host) : refusal;
     }
     if (isRead) return await this.#read(url);
     return request.method === 'POST' ? this.#act(url) : problem(405, 'expected GET, HEAD or POST');
@@ -159,6 +161,13 @@ function digest(text: string): Buffer {
 
 function problem(status: number, error: string): Answer {
   return { status, body: { error } };
+}
+
+function strange(host: string): Answer {
+  return problem(
+    403,
+    `the Host header says ${host.slice(0, 100)}: expected localhost or a loopback address, or a token`,
+  );
 }
 
 function send(response: ServerResponse, headOnly: boolean, { status, body, type }: Answer): void {

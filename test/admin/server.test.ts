@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { type IncomingMessage, request } from 'node:http';
 import { type TestContext, test } from 'node:test';
 import { type AdminParts, AdminServer } from '../../src/admin/server.ts';
 import { OrderlaneError } from '../../src/errors.ts';
@@ -129,6 +131,36 @@ test('beyond loopback everything needs the token but the probes', async (t) => {
     assert.equal((await get(path, { headers: { authorization: BEARER } })).status, 200, path);
   }
   for (const path of ['/livez', '/readyz']) assert.equal((await get(path)).status, 200, path);
+});
+
+test('a name that a page in a browser has had resolved to this machine gets nothing but the probes', async (t) => {
+  const { port } = await serve(t);
+  const status = async (at: number, path: string, host: string, headers = {}): Promise<number | undefined> => {
+    const sent = request({ host: '127.0.0.1', port: at, path, headers: { host, ...headers } }).end();
+    const [{ statusCode }] = (await once(
+      sent.on('response', (answer) => answer.resume()),
+      'response',
+    )) as [IncomingMessage];
+    return statusCode;
+  };
+  for (const path of ['/metrics', '/lanes', '/stats', '/']) {
+    for (const host of [
+      'attacker.example',
+      `attacker.example:${port}`,
+      '127.0.0.1.attacker.example',
+      '192.168.0.1',
+      'a b',
+    ]) {
+      assert.equal(await status(port, path, host), 403, `${path} for ${host}`);
+    }
+    for (const host of ['localhost', `localhost:${port}`, `127.0.0.1:${port}`, '127.1.2.3', `[::1]:${port}`]) {
+      assert.equal(await status(port, path, host), 200, `${path} for ${host}`);
+    }
+  }
+  assert.equal(await status(port, '/livez', 'attacker.example'), 200);
+  const { port: guarded } = await serve(t, { authorization: BEARER });
+  assert.equal(await status(guarded, '/metrics', 'attacker.example'), 401);
+  assert.equal(await status(guarded, '/metrics', 'proxy.example', { authorization: BEARER }), 200);
 });
 
 test('a port in use is a usage error that names the address', async (t) => {
