@@ -116,10 +116,7 @@ export class Shard {
       resourceLimits: { maxOldGenerationSizeMb: MEMORY_MB, maxYoungGenerationSizeMb: YOUNG_MB },
     });
     this.#pool = pool;
-    // A crash is judged at the thread's exit; without a listener it would end the process.
-    pool.on('error', (error: Error) => {
-      this.#why ??= messageOf(error);
-    });
+    pool.on('error', () => undefined); // heard from the thread itself; without a listener it would end the process
     pool.on('workerCreate', () => {
       clearTimeout(this.#respawn);
       this.#onThread(pool).then(
@@ -244,9 +241,13 @@ export class Shard {
   async #onThread(pool: Piscina): Promise<Extract<Booted, { ok: true }>> {
     const worker = pool.threads[0] as Worker;
     const { port1, port2 } = new MessageChannel();
+    // Piscina tells it by rejecting what it runs, in a microtask; a thread's error and its exit can be told in one go.
+    worker.once('error', (error) => {
+      this.#why ??= messageOf(error);
+    });
     const exited = new Promise<void>((resolve) => {
-      worker.once('exit', () => {
-        this.#onExit(worker, port1);
+      worker.once('exit', (code) => {
+        this.#onExit(worker, port1, code);
         resolve();
       });
     });
@@ -329,7 +330,7 @@ export class Shard {
   }
 
   /** The thread is gone: first take in all that it had posted, then judge the rest by the table. */
-  #onExit(worker: Worker, port: MessagePort): void {
+  #onExit(worker: Worker, port: MessagePort, code: number): void {
     const state = this.#state;
     if (state.kind === 'stopped') {
       port.close();
@@ -344,7 +345,7 @@ export class Shard {
     this.#restarts++;
     if (this.#pool !== undefined) this.#expectThread(this.#pool);
     this.#outbox.reset();
-    this.#judge(this.#why ?? 'the thread exited');
+    this.#judge(this.#why ?? `the thread exited with code ${code}`);
   }
 
   #judge(why: string): void {

@@ -1,56 +1,78 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { type TestContext, test } from 'node:test';
+import type { Worker } from 'node:worker_threads';
 import { systemClock } from '../../src/clock.ts';
 import { type Entry, entryOf, keyOf } from '../../src/dispatcher/ledger.ts';
-import { Shard } from '../../src/dispatcher/shard.ts';
+import { Shard, type ShardEvents } from '../../src/dispatcher/shard.ts';
 import { Lane } from '../../src/lane/lane.ts';
 import { delivery, merchant } from '../helpers/deliveries.ts';
 
 const ORDERS = 10_000;
+/** Handed to the thread at once, without a turn of the event loop. */
+const BATCH = 64;
 
-test('thousands of orders in one turn reach their thread in the order of handing out, each with its merchant known', async () => {
-  const ended: string[] = [];
-  const all = Promise.withResolvers<undefined>();
+/** A shard with a handler of the folder beside, ready, and stopped after the test. */
+async function startShard(t: TestContext, handler: string, events: Partial<ShardEvents>): Promise<Shard> {
+  const ignore = (): undefined => undefined;
+  const boot = { connectTimeoutMs: 3_000, allowHosts: [], logLevel: 'silent', logFields: [] } as const;
   const shard = new Shard(
     {
       index: 0,
       slots: ORDERS,
       threadTimeoutMs: 600_000,
-      boot: {
-        handlerUrl: new URL('handlers/returns.ts', import.meta.url).href,
-        connectTimeoutMs: 3_000,
-        allowHosts: [],
-        logLevel: 'silent',
-        logFields: [],
-      },
+      boot: { ...boot, handlerUrl: new URL(`handlers/${handler}`, import.meta.url).href },
     },
     {
-      outcome: ({ delivery: { identity } }, { kind }) => {
-        ended.push(kind === 'delivered' ? identity : `${identity} ${kind}`);
-        if (ended.length === ORDERS) all.resolve(undefined);
-      },
-      lost: (_shard, { why }) => all.reject(new Error(why)),
-      failed: (error) => all.reject(error),
-      turn: () => undefined,
-      ready: () => undefined,
-      log: () => undefined,
-      warn: () => undefined,
+      outcome: ignore,
+      lost: ignore,
+      failed: ignore,
+      turn: ignore,
+      ready: ignore,
+      log: ignore,
+      warn: ignore,
+      ...events,
     },
   );
+  t.after(() => shard.stop());
   await shard.start();
-  const deadlineAt = systemClock.now() + 600_000;
-  try {
-    for (let n = 0; n < ORDERS; n++) {
-      const lane = new Lane<Entry>(merchant({ id: `m-${n}` }), 0);
-      const of = delivery({ identity: `i-${n}`, merchantId: lane.merchantId, deadlineAt });
-      shard.hand(entryOf(of, lane, keyOf(of), false, 0));
-    }
-    await all.promise;
-    assert.deepEqual(
-      ended,
-      Array.from({ length: ORDERS }, (_, n) => `i-${n}`),
-    );
-  } finally {
-    await shard.stop();
-  }
+  return shard;
+}
+
+function hand(shard: Shard, merchantId: string, fields: Parameters<typeof delivery>[0]): void {
+  const lane = new Lane<Entry>(merchant({ id: merchantId }), 0);
+  const of = delivery({ merchantId, deadlineAt: systemClock.now() + 600_000, ...fields });
+  shard.hand(entryOf(of, lane, keyOf(of), false, 0));
+}
+
+test('thousands of orders in one turn reach their thread in the order of handing out, each with its merchant known', async (t) => {
+  const ended: string[] = [];
+  const all = Promise.withResolvers<undefined>();
+  const shard = await startShard(t, 'returns.ts', {
+    outcome: ({ delivery: { identity } }, { kind }) => {
+      ended.push(kind === 'delivered' ? identity : `${identity} ${kind}`);
+      if (ended.length === ORDERS) all.resolve(undefined);
+    },
+    lost: (_shard, { why }) => all.reject(new Error(why)),
+    failed: (error) => all.reject(error),
+  });
+  for (let n = 0; n < ORDERS; n++) hand(shard, `m-${n}`, { identity: `i-${n}` });
+  await all.promise;
+  assert.deepEqual(
+    ended,
+    Array.from({ length: ORDERS }, (_, n) => `i-${n}`),
+  );
+});
+
+test('what ended a thread is known although its error and its exit are told in one go', async (t) => {
+  const threads: Worker[] = [];
+  const note = (thread: Worker): void => void threads.push(thread);
+  process.on('worker', note);
+  t.after(() => process.off('worker', note));
+  const lost = Promise.withResolvers<string>();
+  const shard = await startShard(t, 'returns.ts', { lost: (_shard, { why }) => lost.resolve(why) });
+  for (let n = 0; n < BATCH; n++) hand(shard, 'm', {});
+  // As Node does when the main thread was busy from the error to the exit: no microtask runs between the two.
+  threads[0]?.emit('error', new Error('nobody listens'));
+  threads[0]?.emit('exit', 1);
+  assert.equal(await lost.promise, 'nobody listens');
 });
