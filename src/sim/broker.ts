@@ -60,13 +60,15 @@ const PREFIX = 'orderlane-broker-';
  * pipe ends, and both go, with the folder. `sh` gives "&" commands /dev/null for standard input, hence fd 3. epmd comes
  * first, because Erlang would otherwise start one as a daemon, which nobody stops. The broker is killed outright: nothing
  * of it is to be kept, and while it starts it heeds no other signal. `kill 0` is the keeper's own group. A broker that ends
- * while there is a file `again` is started anew.
+ * while there is a file `again` is started anew. One in a root of its own has /proc there, which RabbitMQ's memory and disk
+ * monitors read, in a mount namespace that goes with it.
  */
 const KEEPER = `
 exec 3<&0 </dev/null
 broker=
 run() {
-  if [ -n "$BROKER_ROOT" ]; then exec chroot "$BROKER_ROOT" "$@"; else exec "$@"; fi
+  if [ -z "$BROKER_ROOT" ]; then exec "$@"; fi
+  exec unshare --mount sh -c 'mount -t proc proc "$0/proc" 2>/dev/null; exec chroot "$0" "$@"' "$BROKER_ROOT" "$@"
 }
 cleanup() {
   trap : TERM INT HUP
