@@ -179,10 +179,9 @@ export class Stage implements Scope {
 
   /** The first `stats` line of a worker, from now on, of which this is true. */
   async until(worker: Command, what: (reading: Reading) => boolean): Promise<void> {
-    const from = worker.log.all.length;
-    await worker.log.until((line) => {
+    await worker.log.next((line) => {
       const counts = line['counts'] as Reading | undefined;
-      return counts !== undefined && worker.log.all.indexOf(line) >= from && what(counts);
+      return counts !== undefined && what(counts);
     });
   }
 

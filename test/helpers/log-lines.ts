@@ -6,6 +6,9 @@ export interface LogLine {
   readonly [field: string]: unknown;
 }
 
+/** A message, or what it must look like, or what must be true of a line by itself. */
+export type Wanted = string | RegExp | ((line: LogLine) => boolean);
+
 const SHOWN = 30;
 
 /** The log of an orderlane that runs, line by line, to be waited for. */
@@ -24,14 +27,37 @@ export class LogLines {
   }
 
   /** The first line with this message, or that passes. */
-  until(wanted: string | RegExp | ((line: LogLine) => boolean)): Promise<LogLine> {
-    const what = typeof wanted === 'function' ? 'a line of the log' : `the log line ${String(wanted)}`;
-    return this.#waiting.until(what, () => this.matching(wanted)[0]);
+  until(wanted: Wanted): Promise<LogLine> {
+    return this.#find(wanted, 1, 0);
   }
 
-  matching(wanted: string | RegExp | ((line: LogLine) => boolean)): LogLine[] {
-    if (typeof wanted === 'function') return this.all.filter(wanted);
-    return this.all.filter(({ msg }) => (typeof wanted === 'string' ? msg === wanted : wanted.test(msg)));
+  /** The nth of them, from 1. */
+  nth(n: number, wanted: Wanted): Promise<LogLine> {
+    return this.#find(wanted, n, 0);
+  }
+
+  /** The first of them that is written from now on. */
+  next(wanted: Wanted): Promise<LogLine> {
+    return this.#find(wanted, 1, this.all.length);
+  }
+
+  matching(wanted: Wanted): LogLine[] {
+    return this.all.filter(testOf(wanted));
+  }
+
+  /** Looks at each line once: a log has tens of thousands of them. */
+  #find(wanted: Wanted, n: number, from: number): Promise<LogLine> {
+    const what = typeof wanted === 'function' ? 'a line of the log' : `the log line ${String(wanted)}`;
+    const test = testOf(wanted);
+    let at = from;
+    let left = n;
+    return this.#waiting.until(what, () => {
+      for (; at < this.all.length; at++) {
+        const line = this.all[at] as LogLine;
+        if (test(line) && --left === 0) return line;
+      }
+      return undefined;
+    });
   }
 
   tail(): string {
@@ -49,4 +75,9 @@ function read(line: string): LogLine {
   } catch {
     return { level: 0, msg: line };
   }
+}
+
+function testOf(wanted: Wanted): (line: LogLine) => boolean {
+  if (typeof wanted === 'function') return wanted;
+  return ({ msg }) => (typeof wanted === 'string' ? msg === wanted : wanted.test(msg));
 }

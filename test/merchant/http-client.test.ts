@@ -54,8 +54,16 @@ test('one call in its connect phase does not use up another’s time: the time-o
 });
 
 test('a connected socket is not cut off by the connect time-out', async (t) => {
-  const stub = await httpStub(t, (response) => setTimeout(() => response.end('late'), 60), true);
-  const client = clientOf(t, ['localhost'], 50);
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const stub = await httpStub(
+    t,
+    (response) => {
+      t.mock.timers.tick(60_000);
+      response.end('late');
+    },
+    true,
+  );
+  const client = clientOf(t, ['localhost']);
   assert.equal((await client.handlers.post(stub.origin)).body, 'late');
 });
 

@@ -32,7 +32,7 @@ async function closeConnections(): Promise<void> {
 /** Both connections are there again, or those that are named, for the nth time. */
 async function isBack(worker: Worker, times: number, ...roles: readonly string[]): Promise<void> {
   for (const role of roles.length > 0 ? roles : ['consuming', 'publishing']) {
-    await worker.log.until(() => worker.log.matching(`${role} connection is back`).length >= times);
+    await worker.log.nth(times, `${role} connection is back`);
   }
 }
 
@@ -163,7 +163,7 @@ test('while the broker takes no messages, deliveries are acknowledged and retrie
   await worker.log.until('the broker takes no more messages for now: retries and dead letters wait');
   await worker.log.until((line) => (line['counts'] as { unsettled: number } | undefined)?.unsettled === 2);
   await broker.ctl('set_vm_memory_high_watermark', 'absolute', '512MB');
-  await worker.log.until(() => worker.stats().unsettled === 0);
+  await worker.log.next((line) => (line['counts'] as { unsettled: number } | undefined)?.unsettled === 0);
   assert.equal((await drained(worker)).unfinished, 0);
   assert.deepEqual(await backlog(broker, queue), { [`${queue}.dead`]: 2 });
 });

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { withBroker } from '../helpers/broker.ts';
+import type { LogLine } from '../helpers/log-lines.ts';
 import { backlog, type Message, put } from '../helpers/queues.ts';
 import { type Reply, Target } from '../helpers/target.ts';
 import { startWorker, type Worker } from '../helpers/worker.ts';
@@ -17,9 +18,19 @@ function orders(name: string, count: number, bytes: number): Message[] {
   });
 }
 
-/** The figures of each `stats` line so far. */
-function readings(worker: Worker): readonly { unsettled: number; unsettledBytes: number }[] {
-  return worker.log.matching('stats').map((line) => line['counts'] as { unsettled: number; unsettledBytes: number });
+interface Reading {
+  readonly unsettled: number;
+  readonly unsettledBytes: number;
+}
+
+/** The figures of a `stats` line. */
+function readingOf(line: LogLine): Reading | undefined {
+  return line['counts'] as Reading | undefined;
+}
+
+/** Those of each `stats` line so far. */
+function readings(worker: Worker): readonly Reading[] {
+  return worker.log.matching('stats').map((line) => readingOf(line) as Reading);
 }
 
 /** Calls are held until it is opened. */
@@ -35,7 +46,7 @@ test('a backlog of large orders is held only as far as --window-bytes allows, an
   const window = { windowBytes: WINDOW, statsIntervalMs: 10 };
   const worker = await startWorker(t, { broker: [broker.url], queue, url: target.urlTemplate, ...window });
   await put(broker, queue, ...orders('large', 800, 100 * KB));
-  await worker.log.until(() => readings(worker).some(({ unsettledBytes }) => unsettledBytes > WINDOW / 2));
+  await worker.log.until((line) => (readingOf(line)?.unsettledBytes ?? 0) > WINDOW / 2);
   doors.open();
   await target.until('all of them', () => target.received.length === 800 && target.open === 0);
   const peak = Math.max(...readings(worker).map(({ unsettledBytes }) => unsettledBytes));
@@ -71,7 +82,7 @@ for (const [what, hanging] of [
     await target.until('as many as the prefetch allows', () => target.open === 400);
     doors.open();
     await target.until('all', () => target.received.length === 700 + hanging && target.open === hanging);
-    await worker.log.until(() => readings(worker).at(-1)?.unsettled === hanging);
+    await worker.log.next((line) => readingOf(line)?.unsettled === hanging);
     assert.equal(target.receipts.duplicates, 0);
   });
 }

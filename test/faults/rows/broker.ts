@@ -31,7 +31,7 @@ export const connectionsClosed: Row = {
       await stage.until(worker, ({ inFlight, unsettled }) => inFlight === orders && unsettled === orders);
       const closedAt = performance.now();
       await stage.broker.ctl('close_all_connections', 'a fault');
-      await worker.log.until(() => worker.log.matching('consuming connection is back').length === times);
+      await worker.log.nth(times, 'consuming connection is back');
       await stage.until(worker, ({ joined }) => joined === orders * times);
       recoveredMs.push(performance.now() - closedAt);
     }
@@ -121,7 +121,7 @@ export const blackHole: Row = {
       await noticed(worker, seen, performance.now());
       proxy.pass();
       const overAt = performance.now();
-      await worker.log.until(() => worker.log.matching(BACK).length >= back + 2);
+      await worker.log.nth(back + 2, BACK);
       recoveredMs.push(await stage.nextCall(overAt));
     }
     await load.stop();
@@ -132,7 +132,7 @@ export const blackHole: Row = {
 
 /** Both connections are given up within three heartbeats. */
 async function noticed(worker: Command, before: number, since: number): Promise<void> {
-  await worker.log.until(() => worker.log.matching(LOST).length >= before + 2);
+  await worker.log.nth(before + 2, LOST);
   const tookMs = performance.now() - since;
   if (tookMs <= 3 * HEARTBEAT_S * 1000) return;
   throw new Error(`expected to be noticed within 3 heartbeats of ${HEARTBEAT_S} s, took ${Math.round(tookMs)} ms`);

@@ -65,7 +65,7 @@ async function cutSetup(
     return 'pass';
   };
   for (const connection of proxy.named(`orderlane ${role}`)) connection.cut();
-  await worker.log.until(() => worker.log.matching(back).length > before);
+  await worker.log.nth(before + 1, back);
   proxy.pass();
   return struckAt === 0 ? undefined : performance.now() - struckAt;
 }
@@ -215,7 +215,7 @@ async function cutOnce(proxy: AmqpProxy, worker: Command, role: string, policy: 
     return action;
   };
   await proxy.until('the frame that is cut', () => cutAt > 0);
-  await worker.log.until(() => worker.log.matching(back).length > before);
+  await worker.log.nth(before + 1, back);
   proxy.pass();
   return performance.now() - cutAt;
 }
