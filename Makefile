@@ -50,14 +50,15 @@ check: $(STAMP) ## Format, lint, types, unit tests: seconds
 	@npm run -s typecheck
 	@node --test $(UNIT_TESTS)
 
-check-deploy: ## What is in deploy/, by schemas, promtool and hadolint
+check-deploy: $(STAMP) test-broker ## deploy/ by schemas, promtool and hadolint; the /metrics of a real process by promtool
 	@scripts/check-deploy.sh
+	@node --test test/system/promtool.test.ts
 
-test: $(STAMP) test-broker ## All tests, with a real RabbitMQ
+test: $(STAMP) test-broker ## All tests, with a real RabbitMQ (BROKER=4: with RabbitMQ 4, in a root of its own)
 	@npm run -s format:check
 	@npm run -s lint
 	@npm run -s typecheck
-	@node --test $(ARGS) "test/**/*.test.ts"
+	@$(if $(filter 4,$(BROKER)),root=$$(scripts/install-broker-4.sh) && BROKER_ROOT=$$root )node --test $(ARGS) "test/**/*.test.ts"
 
 test-faults: $(STAMP) test-broker ## Every fault of the matrix, judged (ARGS="--help" for the options)
 	@node test/faults/run.ts --row "$(ROW)" --seed "$(SEED)" --rounds "$(ROUNDS)" --full "$(FULL)" --broker "$(BROKER)" --list "$(LIST)" $(ARGS)

@@ -4,7 +4,7 @@ import type { Job, Peer } from '../peer.ts';
 const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 
 /** A handler of ours in ../handlers; none for the built-in forwarder. */
-export type HandlerName = 'noop' | 'wait' | 'undici' | 'burn';
+export type HandlerName = 'noop' | 'wait' | 'undici' | 'burn' | 'full';
 
 /**
  * orderlane itself, by its command line. A merchant may use all of the concurrency unless told otherwise, as with the peers,

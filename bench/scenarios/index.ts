@@ -3,7 +3,8 @@ import { cost } from './cost.ts';
 import { density } from './density.ts';
 import { backlog, merchants } from './flat.ts';
 import { hotThread } from './hot-thread.ts';
+import { scrape } from './scrape.ts';
 import { seedTable } from './seed-table.ts';
 import { start } from './start.ts';
 
-export const scenarios: readonly Scenario[] = [seedTable, density, cost, hotThread, backlog, merchants, start];
+export const scenarios: readonly Scenario[] = [seedTable, density, cost, hotThread, backlog, merchants, start, scrape];
