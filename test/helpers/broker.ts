@@ -1,6 +1,6 @@
 import { after } from 'node:test';
 import { type ChannelModel, connect } from 'amqplib';
-import { type PrivateBroker, startBroker } from '../../src/sim/broker.ts';
+import { type BrokerOptions, type PrivateBroker, startBroker } from '../../src/sim/broker.ts';
 
 export interface TestBroker extends Pick<PrivateBroker, 'url' | 'port' | 'version' | 'ctl'> {
   /** A queue name that no other test of the file uses. */
@@ -9,12 +9,16 @@ export interface TestBroker extends Pick<PrivateBroker, 'url' | 'port' | 'versio
   connect(): Promise<ChannelModel>;
 }
 
+/** The system's RabbitMQ, or the one in the root that `make test BROKER=4` names. */
+export const theBroker: Pick<BrokerOptions, 'root'> =
+  process.env['BROKER_ROOT'] === undefined ? {} : { root: process.env['BROKER_ROOT'] };
+
 /**
  * One private broker for all tests of a file, stopped after them: `const broker = await withBroker();` at the top. Not a
  * `before` hook, since those of a file run all at once and the others would find no broker.
  */
 export async function withBroker(): Promise<TestBroker> {
-  const broker = await startBroker();
+  const broker = await startBroker(theBroker);
   const connections: ChannelModel[] = [];
   let queues = 0;
   after(async () => {

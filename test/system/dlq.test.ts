@@ -164,6 +164,7 @@ test('a replayed letter has its bytes and its identity, a hop more, attempts and
   assert.equal(copy?.properties.contentType, 'application/json');
   const headers = copy?.properties.headers ?? {};
   const { orderlane_replayed_at: at, deadline, orderlane_by: by, orderlane_publish_id: _, ...rest } = headers;
+  delete rest['x-delivery-count']; // the broker's own, of this arrival; RabbitMQ 4 adds none to the first
   assert.ok((at as number) >= before && (at as number) <= Date.now());
   assert.equal(deadline, (at as number) + 300_000);
   assert.match(String(by), /^dlq-/);
@@ -178,7 +179,6 @@ test('a replayed letter has its bytes and its identity, a hop more, attempts and
     orderlane_ended_at: given.headers['orderlane_ended_at'],
     orderlane_replayed_from: `${queue}.dead`,
     orderlane_replayed_why: 'INC-17',
-    'x-delivery-count': 0, // the broker's own, of this arrival
   });
   assert.deepEqual(ids(await taken(`${queue}.dead`)), ['id-1', 'id-2']);
 });

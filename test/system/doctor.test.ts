@@ -4,8 +4,9 @@ import { connect } from 'amqplib';
 import { topologyOf } from '../../src/broker/rabbitmq/topology.ts';
 import { startBroker } from '../../src/sim/broker.ts';
 import { orderlane } from '../cli/command-line.ts';
+import { theBroker } from '../helpers/broker.ts';
 
-const broker = await startBroker({ management: true });
+const broker = await startBroker({ management: true, ...theBroker });
 const connection = await connect(broker.url);
 connection.on('error', () => undefined);
 after(async () => {
