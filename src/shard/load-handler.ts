@@ -36,10 +36,9 @@ export async function loadHandler(url: string): Promise<Handler> {
   }
   const handler = module['default'] ?? module;
   if (!isHandler(handler)) {
-    const names = typeof handler === 'object' && handler !== null ? Object.keys(handler) : [];
     throw new OrderlaneError(
       'USAGE',
-      `the handler ${shown(url)} must export default defineHandler({ deliver(order, ctx) { ... } }); ${names.length === 0 ? 'it exports nothing, or an empty object' : `in what it exports there is only ${names.join(', ')}`}`,
+      `the handler ${shown(url)} must export default defineHandler({ deliver(order, ctx) { ... } }); ${whatItHas(handler)}`,
     );
   }
   return handler;
@@ -56,6 +55,16 @@ function placeOf(error: unknown, url: string): string {
 
 /** What Node says of import and export statements in a CommonJS module. */
 const COMMONJS = /outside a module|Unexpected token 'export'/;
+
+function whatItHas(value: unknown): string {
+  if (typeof value !== 'object' || value === null || Object.keys(value).length === 0) {
+    return 'it exports nothing, or an empty object';
+  }
+  const { deliver, confirm } = value as Record<string, unknown>;
+  if (deliver !== undefined && typeof deliver !== 'function') return `its deliver is a ${typeof deliver}`;
+  if (confirm !== undefined && typeof confirm !== 'function') return `its confirm is a ${typeof confirm}`;
+  return `in what it exports there is only ${Object.keys(value).join(', ')}`;
+}
 
 function isHandler(value: unknown): value is Handler {
   if (typeof value !== 'object' || value === null) return false;

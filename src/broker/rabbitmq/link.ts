@@ -235,12 +235,18 @@ function unreachable(urls: readonly string[], waitMs: number, causes: readonly u
   );
 }
 
+/** How amqplib reads an answer in HTTP, as of the management API. */
+const NOT_AMQP = /exceeds maxFrameSize/;
+
 /** Node reports a refused `localhost` as an AggregateError without a message of its own, and OpenSSL's errors by source line. */
 function why(error: unknown): string {
   if (error instanceof AggregateError) return error.errors.map((each) => messageOf(each)).join('; ');
   const { code, reason } = (error ?? {}) as { readonly code?: string; readonly reason?: string };
   if (code?.startsWith('ERR_SSL_') && reason !== undefined) return `no TLS connection: ${reason} (${code})`;
-  return messageOf(error);
+  const message = messageOf(error);
+  return NOT_AMQP.test(message)
+    ? `what answers there does not speak AMQP, whose ports are usually 5672 and, with TLS, 5671: ${message}`
+    : message;
 }
 
 /** What will not get better by trying again. */

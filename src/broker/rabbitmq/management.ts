@@ -49,8 +49,15 @@ export async function inspect(url: string, broker: string, queue: string, topolo
   const unsafe: string[] = [];
   const notes: string[] = [];
   try {
-    for (const { name } of [topology.source, ...topology.others])
-      unsafe.push(...lossesOf(name, await stateOf(name, api)));
+    const losses = new Map<string, Loss & { readonly queues: string[] }>();
+    for (const { name } of [topology.source, ...topology.others]) {
+      for (const loss of lossesOf(await stateOf(name, api))) {
+        const known = losses.get(loss.what);
+        if (known === undefined) losses.set(loss.what, { ...loss, queues: [name] });
+        else known.queues.push(name);
+      }
+    }
+    unsafe.push(...[...losses.values()].map(lossText));
     const returns = names.returns(queue);
     const path = `bindings/${api.vhost}/e/${encodeURIComponent(returns)}/q/${encodeURIComponent(queue)}`;
     const bindings = await api.get<readonly { readonly routing_key: string }[]>(path);
@@ -61,7 +68,7 @@ export async function inspect(url: string, broker: string, queue: string, topolo
     }
     notes.push(...alarmsOf(await api.get<readonly Node[]>('nodes')));
   } catch (error) {
-    notes.push(`could not be checked at ${api.shown}: ${UNSEEN}: ${messageOf(error)}`);
+    notes.push(`could not be checked at ${api.shown}: ${UNSEEN}: ${messageOf(causeOf(error))}`);
   }
   return { unsafe, notes };
 }
@@ -93,7 +100,12 @@ async function stateOf(queue: string, api: Api): Promise<QueueState> {
   }
 }
 
-function lossesOf(name: string, state: QueueState): string[] {
+interface Loss {
+  readonly what: string;
+  readonly why: string;
+}
+
+function lossesOf(state: QueueState): Loss[] {
   const { effective_policy_definition: policy = {}, policy: own, operator_policy: operators } = state;
   if (Array.isArray(policy)) return []; // how the API writes an empty one
   const rules = policy as Readonly<Record<string, unknown>>;
@@ -102,10 +114,21 @@ function lossesOf(name: string, state: QueueState): string[] {
     .filter(([key]) => rules[key] !== undefined)
     .filter(([key]) => !(LENGTHS.has(key) && overflow === 'reject-publish'))
     .filter(([key]) => !(key === 'delivery-limit' && Number(rules[key]) < 0))
-    .map(([key, what]) => {
+    .map(([key, why]) => {
       const by = [own, operators].filter((each) => each != null && each !== '').map((each) => `'${each}'`);
-      return `queue '${name}': policy ${by.join(' or ')} sets ${key} to ${String(rules[key])}, which ${what}. Take it out of the policy, or let the policy not match this queue`;
+      return { what: `policy ${by.join(' or ')} sets ${key} to ${String(rules[key])}`, why };
     });
+}
+
+/** One policy mostly matches many of our queues. */
+function lossText({ what, why, queues: [first, ...more] }: Loss & { readonly queues: readonly string[] }): string {
+  const where = more.length === 0 ? `queue '${first}'` : `queue '${first}' and ${more.length} more`;
+  return `${what} on ${where}, which ${why}. Take it out of the policy, or let the policy not match what belongs to orderlane`;
+}
+
+/** fetch says no more than that it failed; why is below that. */
+function causeOf(error: unknown): unknown {
+  return error instanceof TypeError && error.cause !== undefined ? error.cause : error;
 }
 
 interface Node {

@@ -137,7 +137,8 @@ export function managementChecks(
     return [warn(check, `not checked, because AMQP does not show them: ${unseen}`, 'give --management-url')];
   const findings: Finding[] = [];
   for (const each of found.unsafe) {
-    const [, what = each, fix = 'correct it on the broker'] = /^(.*)\. ((?:Take|Bind) .*)$/s.exec(each) ?? [];
+    const [, what = each, remedy = 'correct it on the broker'] = /^(.*)\. ((?:Take|Bind) .*)$/s.exec(each) ?? [];
+    const fix = remedy.charAt(0).toLowerCase() + remedy.slice(1);
     // A binding that is missing is made by the next start, unless it may make nothing.
     const isMade = mode === 'create' && / is not bound to /.test(what);
     findings.push(isMade ? warn(check, what, 'start work: it binds it') : fail(check, what, fix));

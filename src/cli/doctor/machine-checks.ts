@@ -48,7 +48,8 @@ export function memoryCheck(budget: Budget, { memoryBytes, isMemoryLimited }: Ma
   const check = 'memory';
   const fix = `give it ${megabytes(most / COMFORTABLE)}, or lower --concurrency (45 kB a call), --shards (34 MB a thread) or --window-bytes`;
   if (fixed > memoryBytes) return fail(check, `${sum}: more than the ${there}`, fix);
-  if (most > memoryBytes * COMFORTABLE) return warn(check, `${sum}: too near to the ${there}, or more`, fix);
+  if (most > memoryBytes) return warn(check, `${sum}: together more than the ${there}`, fix);
+  if (most > memoryBytes * COMFORTABLE) return warn(check, `${sum}: too near to the ${there}`, fix);
   return ok(check, `${sum}; ${there}`);
 }
 

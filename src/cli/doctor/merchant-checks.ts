@@ -43,9 +43,9 @@ export function confirmCheck(wantsConfirm: boolean, confirms: boolean): readonly
   return [warn('handler', what, 'export confirm(order, ctx) beside deliver, or say "never" or "idempotent"')];
 }
 
-/** The longest time-out of any merchant, in milliseconds. */
+/** The longest time-out of any merchant, in milliseconds; `timeoutMs` where nobody is listed. */
 export function longestTimeoutMs(directory: Directory, timeoutMs: number): number {
-  let longest = timeoutMs;
+  let longest = 0;
   for (const id of directory.ids) longest = Math.max(longest, directory.find(id)?.timeoutMs ?? 0);
-  return longest;
+  return longest === 0 ? timeoutMs : longest;
 }

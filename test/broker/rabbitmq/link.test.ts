@@ -373,6 +373,16 @@ test('when the one address is not trusted and the other one silent, both are nam
   assert.match(message, /self-signed.*ECONNREFUSED/);
 });
 
+test('a port that speaks HTTP, as the management API does, is said to be no AMQP', async (t) => {
+  const web = createServer((socket) => socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n'));
+  web.listen(0, '127.0.0.1');
+  await once(web, 'listening');
+  t.after(() => web.close());
+  const { link } = new Rig({ urls: [`amqp://127.0.0.1:${(web.address() as AddressInfo).port}`] });
+  const { message } = await refusal(link.start(0));
+  assert.match(message, /within 0 s: what answers there does not speak AMQP, whose ports are usually 5672/);
+});
+
 test('a port that does not speak TLS is named in one line without the place in OpenSSL that says so', async (t) => {
   const plain = createServer((socket) => socket.end('AMQP\0\0\u0009\u0001'));
   plain.listen(0, '127.0.0.1');

@@ -82,7 +82,7 @@ test('what is not permitted fails in one line with the command that permits it; 
 });
 
 test('what loses orders fails, a binding that a start makes does not, and what was not looked at is said', () => {
-  const policy = "queue 'orders': policy 'p' sets expires to 1, which deletes it. Take it out of the policy";
+  const policy = "policy 'p' sets expires to 1 on queue 'orders', which deletes it. Take it out of the policy";
   const binding = "exchange 'orders.retry' is not bound to queue 'orders': retries would not come back. Bind it";
   const found = { unsafe: [policy, binding], notes: [] };
   assert.deepEqual(verdicts(managementChecks(found, 'create', 'policies')), ['fail', 'warn']);
