@@ -32,14 +32,23 @@ export interface ProcessReadings extends Readings {
 export type Phase = 'starting' | 'running' | 'draining';
 
 export interface LanePage {
-  /** Lanes that have anything in them. */
+  /** Lanes that were meant and have anything in them. */
   readonly total: number;
   readonly lanes: readonly LaneStats[];
 }
 
+/** What a page of lanes can be ranked by; `worst` is by the slowest answers and the longest waits. */
+export const LANE_SORTS = ['worst', 'waiting', 'in-flight', 'out', 'oldest'] as const;
+
+export type LaneSort = (typeof LANE_SORTS)[number];
+
 export interface LaneQuery {
   /** This merchant's lane alone. */
   readonly merchant?: string;
+  /** Only merchants whose ID contains this. */
+  readonly contains?: string;
+  /** @default worst */
+  readonly sort?: LaneSort;
   readonly offset: number;
   readonly limit: number;
 }

@@ -1,7 +1,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { messageOf, OrderlaneError } from '../errors.ts';
-import type { LanePage, LaneQuery, Phase, ProcessReadings } from '../readings.ts';
+import { LANE_SORTS, type LanePage, type LaneQuery, type Phase, type ProcessReadings } from '../readings.ts';
 import { type AdminAddress, isLoopback, isLoopbackAuthority } from '../admin-address.ts';
 import { registryOf } from './metrics.ts';
 
@@ -123,8 +123,12 @@ export class AdminServer {
     if (limit === undefined || limit < 1 || limit > PAGE_MAX) {
       return problem(400, `limit: expected a whole number from 1 to ${PAGE_MAX}`);
     }
-    const merchant = searchParams.get('merchant');
-    const query = { offset, limit, ...(merchant === null ? {} : { merchant }) };
+    const named = searchParams.get('sort') ?? 'worst';
+    const sort = LANE_SORTS.find((each) => each === named);
+    if (sort === undefined) return problem(400, `sort: expected one of ${LANE_SORTS.join(', ')}`);
+    const [merchant, contains] = [searchParams.get('merchant'), searchParams.get('contains')];
+    const which = { ...(merchant === null ? {} : { merchant }), ...(contains === null ? {} : { contains }) };
+    const query: LaneQuery = { ...which, sort, offset, limit };
     return { status: 200, body: { ...(await this.#parts.lanes(query)), offset, limit } };
   }
 

@@ -12,7 +12,7 @@ export type Sort = (typeof SORTS)[number];
 export interface TopView {
   readonly stats: ProcessReadings;
   readonly lanes: readonly LaneStats[];
-  /** Lanes there are, shown or not. */
+  /** Lanes there are by this filter, shown or not. */
   readonly total: number;
   readonly sort: Sort;
   readonly filter: string;
@@ -67,9 +67,10 @@ export function topLines(view: TopView): Line[] {
   }
   if (stats.pressure !== undefined) lines.push({ text: `  ${stats.pressure}`, format: 'yellow' });
   const which = filter === '' && typing !== true ? '' : `, with "${filter}${typing === true ? '_' : ''}" in the name`;
+  const some = sort === 'merchant' && lanes.length < total ? ', the worst,' : '';
   lines.push(
     { text: '' },
-    { text: `  ${whole(lanes.length)} of ${whole(total)} lanes by ${sort}${which}`, format: 'bold' },
+    { text: `  ${whole(lanes.length)} of ${whole(total)} lanes${some} by ${sort}${which}`, format: 'bold' },
     { text: `  ${'merchant'.padEnd(18)}${LANES_HEAD.slice(2)}`, format: 'dim' },
     ...lanes.map((lane): Line => {
       const text = laneText(lane);

@@ -10,6 +10,7 @@ import { SORTS, type Sort, sorted, topLines } from './top-lines.ts';
 
 const EVERY_MS = 1000;
 const ANSWER_LIMIT_MS = 5000;
+/** As many as one page may have. */
 const LANES = 1000;
 
 export const command: CommandModule = {
@@ -58,11 +59,11 @@ async function top(flags: Readonly<Record<string, unknown>>): Promise<void> {
   }
   const filter = (flags['filter'] as string | undefined) ?? '';
   if (flags['json'] === true) {
-    process.stdout.write(`${JSON.stringify(await read())}\n`);
+    process.stdout.write(`${JSON.stringify(await read(sort, filter))}\n`);
     return;
   }
   if (flags['once'] === true || !process.stdout.isTTY || !process.stdin.isTTY) {
-    const { stats, lanes } = await read();
+    const { stats, lanes } = await read(sort, filter);
     const shown = sorted(lanes.lanes, sort, filter);
     const lines = topLines({ stats, lanes: shown, total: lanes.total, sort, filter });
     process.stdout.write(`${lines.map(({ text }) => text.trimEnd()).join('\n')}\n`);
@@ -83,7 +84,9 @@ function baseOf(text: string): URL {
   return url;
 }
 
-function reader(base: URL, tokenFile: string | undefined): () => Promise<Reading> {
+type Read = (sort: Sort, filter: string) => Promise<Reading>;
+
+function reader(base: URL, tokenFile: string | undefined): Read {
   const headers = tokenFile === undefined ? {} : { authorization: `Bearer ${tokenOf(tokenFile)}` };
   const get = async <T>(path: string): Promise<T> => {
     let response: Response;
@@ -108,8 +111,17 @@ function reader(base: URL, tokenFile: string | undefined): () => Promise<Reading
       throw new OrderlaneError('FATAL', `${base.origin} is no admin endpoint of orderlane`, { cause: error });
     }
   };
-  return async () => {
-    const [stats, lanes] = await Promise.all([get<ProcessReadings>('/stats'), get<LanePage>(`/lanes?limit=${LANES}`)]);
+  return async (sort, filter) => {
+    // The process has no order of names: by merchant we sort those that are worst.
+    const query = new URLSearchParams({
+      limit: String(LANES),
+      sort: sort === 'merchant' ? 'worst' : sort,
+      contains: filter,
+    });
+    const [stats, lanes] = await Promise.all([
+      get<ProcessReadings>('/stats'),
+      get<LanePage>(`/lanes?${query.toString()}`),
+    ]);
     return { stats, lanes };
   };
 }
@@ -123,7 +135,7 @@ function tokenOf(file: string): string {
 }
 
 /** Draws until q. A process that does not answer is asked again: it may be starting anew. */
-async function watch(read: () => Promise<Reading>, first: Sort, asked: string): Promise<void> {
+async function watch(read: Read, first: Sort, asked: string): Promise<void> {
   const screen = new Screen(process.stdout);
   const rate = new Rate();
   const quit = new AbortController();
@@ -150,7 +162,7 @@ async function watch(read: () => Promise<Reading>, first: Sort, asked: string): 
     draw();
   };
   const end = (): void => quit.abort();
-  last = await read(); // before the terminal is changed: an error here is told plainly
+  last = await read(sort, filter); // before the terminal is changed: an error here is told plainly
   emitKeypressEvents(process.stdin);
   process.stdin.setRawMode(true).resume().on('keypress', onKey);
   process.once('SIGTERM', end);
@@ -161,7 +173,7 @@ async function watch(read: () => Promise<Reading>, first: Sort, asked: string): 
       draw();
       await sleep(EVERY_MS, undefined, { signal: quit.signal }).catch(() => undefined); // q ends the sleep
       try {
-        last = await read();
+        last = await read(sort, filter);
         trouble = undefined;
       } catch (error) {
         trouble = messageOf(error);

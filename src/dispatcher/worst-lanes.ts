@@ -1,7 +1,7 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import type { Clock } from '../clock.ts';
 import type { Lane } from '../lane/lane.ts';
-import type { LanePage, LaneQuery } from '../readings.ts';
+import type { LanePage, LaneQuery, LaneSort } from '../readings.ts';
 import type { Gate, LaneStats } from '../stats.ts';
 import type { Lanes } from './lanes.ts';
 import type { Entry } from './ledger.ts';
@@ -14,7 +14,7 @@ const SPARE = 1000;
 interface Row {
   readonly lane: Lane<Entry>;
   readonly oldestMs: number;
-  readonly badness: number;
+  readonly score: number;
 }
 
 export interface WorstLanesParts {
@@ -58,17 +58,19 @@ export class WorstLanes {
   }
 
   /** A page of all that have anything in them, worst first. Other work goes on while it looks. */
-  async page({ merchant, offset, limit }: LaneQuery, clock: Clock): Promise<LanePage> {
+  async page({ merchant, contains = '', sort, offset, limit }: LaneQuery, clock: Clock): Promise<LanePage> {
     const { lanes, calls, gateOf } = this.#parts;
     const only = merchant === undefined ? undefined : lanes.byMerchant.get(merchant);
     const asked = merchant === undefined ? lanes : new Set(only === undefined ? [] : [only]);
     const since = oldestOf(calls());
-    const ranking = new Ranking(offset + limit);
+    const ranking = new Ranking(offset + limit, sort);
     const round = new Round(asked);
     round.begin();
     for (;;) {
       const now = clock.now();
-      for (const lane of round.part()) ranking.add(lane, now - (since.get(lane) ?? now), now);
+      for (const lane of round.part()) {
+        if (lane.merchantId.includes(contains)) ranking.add(lane, now - (since.get(lane) ?? now), now);
+      }
       if (round.isOver) break;
       await turn();
     }
@@ -89,31 +91,45 @@ export class WorstLanes {
   }
 }
 
+type Score = (lane: Lane<Entry>, oldestMs: number, now: number) => number;
+
+const SCORES: Readonly<Record<LaneSort, Score>> = {
+  worst: (lane, oldestMs, now) => {
+    const backlog = lane.waiting + lane.out;
+    const servedInMs = backlog === 0 ? 0 : Math.max(lane.opensAt(now) - now, (backlog * 1000) / lane.servesPerSecond);
+    const waitedMs = now - (lane.head?.arrivedAt ?? now);
+    return Math.max(oldestMs, waitedMs, lane.latencyMs, servedInMs);
+  },
+  waiting: ({ waiting }) => waiting,
+  'in-flight': ({ inFlight }) => inFlight,
+  out: ({ out }) => out,
+  oldest: (_lane, oldestMs) => oldestMs,
+};
+
 /** Keeps only as many rows as are wanted, and some to spare: sorting all of 100,000 would take longer than a scrape may. */
 class Ranking {
   /** Lanes that have anything in them. */
   total = 0;
   readonly #wanted: number;
+  readonly #scoreOf: Score;
   readonly #rows: Row[] = [];
   /** What the last of the rows that are wanted has, once there are that many. */
   #least = Number.NEGATIVE_INFINITY;
 
-  constructor(wanted: number) {
+  constructor(wanted: number, sort: LaneSort = 'worst') {
     this.#wanted = wanted;
+    this.#scoreOf = SCORES[sort];
   }
 
   add(lane: Lane<Entry>, oldestMs: number, now: number): void {
     if (lane.isIdle) return;
     this.total++;
-    const backlog = lane.waiting + lane.out;
-    const servedInMs = backlog === 0 ? 0 : Math.max(lane.opensAt(now) - now, (backlog * 1000) / lane.servesPerSecond);
-    const waitedMs = now - (lane.head?.arrivedAt ?? now);
-    const badness = Math.max(oldestMs, waitedMs, lane.latencyMs, servedInMs);
-    if (badness <= this.#least) return;
-    this.#rows.push({ lane, oldestMs, badness });
+    const score = this.#scoreOf(lane, oldestMs, now);
+    if (score <= this.#least) return;
+    this.#rows.push({ lane, oldestMs, score });
     if (this.#rows.length < this.#wanted + SPARE) return;
     this.#cut();
-    this.#least = this.#rows.at(-1)?.badness ?? this.#least;
+    this.#least = this.#rows.at(-1)?.score ?? this.#least;
   }
 
   /** Worst first. */
@@ -123,7 +139,7 @@ class Ranking {
   }
 
   #cut(): void {
-    this.#rows.sort((a, b) => b.badness - a.badness);
+    this.#rows.sort((a, b) => b.score - a.score);
     if (this.#rows.length > this.#wanted) this.#rows.length = this.#wanted;
   }
 }

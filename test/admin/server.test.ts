@@ -83,16 +83,17 @@ test('/lanes is paged, by merchant, and a bad page is refused with what was expe
     offset: 5,
     limit: 10,
   });
-  await get('/lanes');
+  await get('/lanes?contains=piz&sort=out');
   assert.deepEqual(process.asked, [
-    { merchant: 'm/1', offset: 5, limit: 10 },
-    { offset: 0, limit: 50 },
+    { merchant: 'm/1', sort: 'worst', offset: 5, limit: 10 },
+    { contains: 'piz', sort: 'out', offset: 0, limit: 50 },
   ]);
   for (const query of ['offset=-1', 'offset=10001', 'limit=0', 'limit=1001', 'limit=x']) {
     const response = await get(`/lanes?${query}`);
     assert.equal(response.status, 400, query);
     assert.match(((await response.json()) as { error: string }).error, /expected a whole number/);
   }
+  assert.match(await (await get('/lanes?sort=merchant')).text(), /expected one of worst, waiting, /);
 });
 
 test('actions need the token, also on loopback', async (t) => {

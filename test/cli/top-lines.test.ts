@@ -62,6 +62,14 @@ test('keys are named only where there are some, and the filter shows while it is
   assert.ok(live.some((line) => line.includes('with "m-_" in the name')));
 });
 
+test('it says how many lanes there are besides, and that by name only the worst are sorted', () => {
+  const head = (sort: 'waiting' | 'merchant', total: number): string | undefined =>
+    texts({ sort, total }).find((line) => line.includes(' lanes'));
+  assert.equal(head('waiting', 104_000), '  3 of 104,000 lanes by waiting');
+  assert.equal(head('merchant', 104_000), '  3 of 104,000 lanes, the worst, by merchant');
+  assert.equal(head('merchant', 3), '  3 of 3 lanes by merchant');
+});
+
 test('what is old, because the process does not answer, is said to be', () => {
   assert.ok(texts({ trouble: 'no process answers' }).includes('  what follows is old: no process answers'));
 });

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { PART } from '../../src/dispatcher/round.ts';
 import type { Merchant } from '../../src/order.ts';
+import type { LaneQuery } from '../../src/readings.ts';
 import { Rig } from './neighbours.ts';
 
 const MANY = 3 * PART;
@@ -54,6 +55,28 @@ test('the worst of many lanes are known after a round, and one whose call hangs 
   assert.deepEqual(shown().toSorted(), ['hangs', 'p']);
   const page = await rig.dispatcher.lanes({ offset: 0, limit: 10 });
   assert.deepEqual([page.total, page.lanes.map(({ merchant }) => merchant).toSorted()], [2, ['hangs', 'p']]);
+});
+
+test('a page of many lanes is ranked by what is asked for, and filtered by a part of the name, wherever the lane is', async () => {
+  const rig = crowd();
+  for (const [id, count] of [
+    ['one-', 1],
+    ['three-', 3],
+    ['two-', 2],
+  ] as const) {
+    rig.have({ id, paused: true });
+    for (let n = 0; n < count; n++) rig.receiveAll(`${id}${n}`);
+  }
+  rig.receiveAll(`${name(5)}2`);
+  const page = async (query: Partial<LaneQuery>): Promise<string> => {
+    const { total, lanes } = await rig.dispatcher.lanes({ offset: 0, limit: 2, ...query });
+    return `${total}: ${lanes.map(({ merchant }) => merchant).join(' ')}`;
+  };
+  assert.equal(await page({ sort: 'waiting' }), '4: three- two-');
+  assert.equal(await page({ sort: 'waiting', offset: 2, limit: 1 }), '4: one-');
+  assert.equal(await page({ sort: 'in-flight', limit: 1 }), `4: ${name(5)}`);
+  assert.equal(await page({ sort: 'waiting', contains: 'o' }), '2: two- one-');
+  assert.equal(await page({ merchant: 'one-' }), '1: one-');
 });
 
 test('a changed directory reaches all of many lanes within some ticks, and an operator’s pause its lane at once', () => {
