@@ -12,6 +12,8 @@ export interface Command {
   /** Resolves with the exit code, or the signal that ended it, once its output has ended too. */
   readonly ended: Promise<number | NodeJS.Signals>;
   readonly stderr: () => string;
+  /** Its standard error, line by line. */
+  readonly errors: LogLines;
   signal(name: NodeJS.Signals): void;
 }
 
@@ -23,14 +25,18 @@ export function startCommand(
 ): Command {
   const child: ChildProcess = launch(args, env);
   const log = new LogLines();
+  const errors = new LogLines();
   let stderr = '';
   child.stderr?.on('data', (chunk: Buffer) => {
     stderr += chunk.toString();
   });
+  createInterface({ input: child.stderr as NodeJS.ReadableStream }).on('line', (line) => errors.add(line));
   createInterface({ input: child.stdout as NodeJS.ReadableStream }).on('line', (line) => log.add(line));
   const ended = once(child, 'close').then(([code, signal]) => {
     const end = (code ?? signal) as number | NodeJS.Signals;
-    log.over(`the process ended with ${end}, and said on standard error: ${stderr}`);
+    const why = `the process ended with ${end}, and said on standard error: ${stderr}`;
+    log.over(why);
+    errors.over(why);
     return end;
   });
   scope.after(async () => {
@@ -42,6 +48,7 @@ export function startCommand(
     log,
     ended,
     stderr: () => stderr,
+    errors,
     signal: (name) => void child.kill(name),
   };
 }

@@ -284,6 +284,19 @@ test('a replay whose broker closes its connections goes on, and sends nothing tw
   assert.equal((await taken(`${queue}.dead`)).length, 2700);
 });
 
+test('a replay says that the broker takes no messages, and goes on when it does again', async (t) => {
+  const queue = await withLetters(...letters(20));
+  await broker.ctl('set_vm_memory_high_watermark', 'absolute', '1MB');
+  t.after(() => broker.ctl('set_vm_memory_high_watermark', 'absolute', '512MB'));
+  const replay = startDlq(t, queue, 'replay', '--merchant', 'm-7', '--execute', '--json');
+  await replay.errors.until(/the broker takes no more messages for now.*low on memory/);
+  await broker.ctl('set_vm_memory_high_watermark', 'absolute', '512MB');
+  assert.equal(await replay.ended, 0);
+  const { replayed, unconfirmed } = replay.log.all[0] as unknown as Record<string, unknown>;
+  assert.deepEqual([replayed, unconfirmed], [2, 0]);
+  assert.deepEqual(ids(await taken(queue)), ['id-0', 'id-10']);
+});
+
 test('Ctrl-C ends a replay with all that it has published taken off the dead letters', async (t) => {
   const queue = await withLetters(...letters(2000));
   const copies = await Collected.from(broker, queue);
