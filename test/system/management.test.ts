@@ -77,7 +77,7 @@ test('where others made the queues it is said and not refused, and a missing bin
 test('what cannot be looked at is said, and does not keep it from starting', async (t) => {
   const noApi = 'http://127.0.0.1:1';
   const worker = await startWorker(t, { broker: [broker.url], queue: 'blind', url, managementUrl: noApi });
-  await worker.log.until(/could not be checked at http:\/\/127\.0\.0\.1:1\/: policies.*: connect ECONNREFUSED/);
+  await worker.log.until(/could not be checked at http:\/\/127\.0\.0\.1:1\/: policies.*: bad port$/);
   const secret = managementUrl.replace('//', '//guest:wrong-secret@');
   const refused = await startWorker(t, { broker: [broker.url], queue: 'blind', url, managementUrl: secret });
   const { msg } = await refused.log.until(/could not be checked at .*401/);
