@@ -83,6 +83,16 @@ export const SETTINGS: { readonly [Key in keyof Required<Options>]: Setting } = 
     choices: ['create', 'passive'],
     default: 'create',
   },
+  outcomes: {
+    name: 'outcomes',
+    group: 'Broker',
+    describe:
+      "Publish each order's outcome to the exchange QUEUE.outcomes, before it is acknowledged: off, final (or no value), or all for each attempt as well",
+    type: 'choice',
+    choices: ['off', 'final', 'all'],
+    default: 'off',
+    bare: 'final',
+  },
   prefetch: {
     name: 'prefetch',
     group: 'Broker',

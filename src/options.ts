@@ -22,6 +22,8 @@ export interface Options {
   readonly queue: string;
   /** `create` makes what is missing, `passive` makes nothing. @default 'create' */
   readonly declare: 'create' | 'passive';
+  /** What is published to the exchange `<queue>.outcomes`: nothing, each order's end, or each attempt's as well. @default 'off' */
+  readonly outcomes: 'off' | 'final' | 'all';
   /** Unsettled deliveries the broker may give us. @default 10000 */
   readonly prefetch: number;
   /** Body bytes of unsettled deliveries. @default 268435456 */

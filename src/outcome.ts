@@ -1,11 +1,19 @@
-/** What one attempt, or the decision not to make one, came to. ARCHITECTURE.md has the table. */
+/**
+ * What one attempt, or the decision not to make one, came to. ARCHITECTURE.md has the table. `answer` is what the merchant
+ * or the handler gave back, as `answer.ts` writes it; only when outcome events are on.
+ */
 export type Outcome =
-  | { readonly kind: 'delivered'; readonly status?: number }
-  | { readonly kind: 'rejected'; readonly reason: string; readonly status?: number }
+  | { readonly kind: 'delivered'; readonly status?: number; readonly answer?: string }
+  | { readonly kind: 'rejected'; readonly reason: string; readonly status?: number; readonly answer?: string }
   | { readonly kind: 'malformed'; readonly reason: string }
   | { readonly kind: 'not-sent'; readonly reason: string }
-  | { readonly kind: 'ambiguous'; readonly reason: string; readonly status?: number; readonly retryAfterMs?: number }
-  | { readonly kind: 'throttled'; readonly reason: string; readonly status?: number; readonly retryAfterMs?: number }
+  | {
+      readonly kind: 'ambiguous' | 'throttled';
+      readonly reason: string;
+      readonly status?: number;
+      readonly retryAfterMs?: number;
+      readonly answer?: string;
+    }
   | {
       readonly kind: 'deferred';
       readonly reason: string;
@@ -30,8 +38,23 @@ export type DeadReason =
   /** It may have been sent, and there is no time for another attempt. */
   | 'ambiguous';
 
-/** How a delivery ends; carried out by the source. Delays are rungs of the ladder. */
-export type Settlement =
+/** What is to be told of an end, besides what its delivery and its settlement say. Times are milliseconds since the epoch. */
+export interface OutcomeEvent {
+  readonly outcome: Outcome;
+  readonly receivedAt: number;
+  /** When its order was handed to a thread; absent when no attempt was made. */
+  readonly startedAt?: number;
+  readonly endedAt: number;
+}
+
+/** How a delivery ends; carried out by the source. */
+export type Settlement = Ending & {
+  /** To be published, and confirmed, before the delivery is acknowledged. */
+  readonly event?: OutcomeEvent;
+};
+
+/** Delays are rungs of the ladder. */
+type Ending =
   | { readonly kind: 'ack' }
   | {
       readonly kind: 'retry';

@@ -20,6 +20,8 @@ export interface Boot {
   readonly connectTimeoutMs: number;
   /** Hosts that may be plain HTTP or at a private address. */
   readonly allowHosts: readonly string[];
+  /** What merchants answer, and handlers return, is wanted on the main thread. */
+  readonly answers: boolean;
   readonly logLevel: string;
   readonly logFields: readonly string[];
 }
@@ -53,8 +55,8 @@ export interface Report {
   readonly log?: readonly string[];
 }
 
-/** slot, generation, code, reason, status, retry after. The last three may be undefined. */
-export const OUTCOME_FIELDS = 6;
+/** slot, generation, code, reason, status, retry after, answer. The last four may be undefined. */
+export const OUTCOME_FIELDS = 7;
 
 /** The states of a slot beside the outcomes. */
 export const FREE = 0;
@@ -86,11 +88,15 @@ export function outcomeOf(
   reason?: string,
   status?: number,
   retryAfterMs?: number,
+  answer?: string,
 ): ThreadOutcome | undefined {
   const kind = KINDS[code - FIRST_OUTCOME];
   if (kind === undefined) return undefined;
   const why = reason ?? 'the thread ended before it could say more';
-  const withStatus = status === undefined ? {} : { status };
+  const withStatus = {
+    ...(status === undefined ? {} : { status }),
+    ...(answer === undefined ? {} : { answer }),
+  };
   switch (kind) {
     case 'delivered':
       return { kind, ...withStatus };

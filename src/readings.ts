@@ -24,6 +24,8 @@ export interface ProcessReadings extends Readings {
   readonly isConnected: boolean;
   /** Connections to the broker that replaced a lost one. */
   readonly reconnects: number;
+  /** Outcome events that the broker has confirmed, and how often it has refused one. */
+  readonly events: { readonly confirmed: number; readonly refused: number };
   /** Share of time the main thread's event loop was busy, 0 to 1. */
   readonly mainUtilization: number;
   readonly limits: { readonly calls: number; readonly windowMessages: number; readonly windowBytes: number };

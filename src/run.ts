@@ -98,6 +98,7 @@ class Run implements Running {
           ...(options.handler === undefined ? {} : { handlerUrl: pathToFileURL(resolve(options.handler)).href }),
           connectTimeoutMs: options.connectTimeoutMs,
           allowHosts: directory.allowHosts,
+          answers: options.outcomes !== 'off',
           logLevel: options.logLevel,
           logFields: options.logFields,
         },
@@ -112,6 +113,7 @@ class Run implements Running {
         ...(options.brokerKey === undefined ? {} : { key: options.brokerKey }),
         queue: options.queue,
         declare: options.declare,
+        outcomes: options.outcomes !== 'off',
         prefetch: options.prefetch,
         windowBytes: options.windowBytes,
         connectWaitMs: options.connectWaitMs,
@@ -141,6 +143,7 @@ class Run implements Running {
         backoffMs: options.backoffMs,
         backoffMaxMs: options.backoffMaxMs,
         canConfirm: confirms,
+        outcomes: options.outcomes,
       },
       {
         source: this.#source,
@@ -344,6 +347,7 @@ class Run implements Running {
       phase: this.#phase === 'ended' ? 'draining' : this.#phase,
       isConnected: this.#source.isConnected,
       reconnects: this.#source.reconnects,
+      events: this.#source.events,
       mainUtilization: this.#mainLoop.read(),
       limits: { calls: concurrency, windowMessages: prefetch, windowBytes },
     };

@@ -39,6 +39,8 @@ export type Setting = Common &
         readonly type: 'choice';
         readonly choices: readonly string[];
         readonly default: string;
+        /** What the flag means without a value; absent when it needs one. */
+        readonly bare?: string;
         readonly defaultText?: string;
       }
     | { readonly type: 'boolean'; readonly default: boolean }
@@ -67,6 +69,7 @@ export function parse(setting: Setting, written: unknown): Value | undefined {
     const text = String(written).toLowerCase();
     return text === 'true' || text === '1' ? true : text === 'false' || text === '0' ? false : undefined;
   }
+  if (setting.type === 'choice' && setting.bare !== undefined && written === true) return setting.bare;
   const counted = setting.type === 'integer' || setting.type === 'bytes';
   if (counted && typeof written === 'number') return written;
   if (typeof written !== 'string') return undefined;

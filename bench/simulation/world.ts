@@ -89,6 +89,7 @@ export class World {
         backoffMs: 1_000,
         backoffMaxMs: 60_000,
         canConfirm: false,
+        outcomes: 'off',
       },
       {
         source,

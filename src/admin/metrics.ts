@@ -159,6 +159,18 @@ export const METRICS: readonly Metric[] = [
     read: ({ reconnects }) => reconnects,
   },
   {
+    name: 'orderlane_outcome_events_total',
+    help: 'Outcome events that the broker has confirmed.',
+    type: 'counter',
+    read: ({ events }) => events.confirmed,
+  },
+  {
+    name: 'orderlane_outcome_event_refusals_total',
+    help: 'How often the broker refused an outcome event; its order stays unsettled, and it is published again.',
+    type: 'counter',
+    read: ({ events }) => events.refused,
+  },
+  {
     name: 'orderlane_thread_ready',
     help: "Whether a shard's thread takes orders: 1 or 0.",
     type: 'gauge',

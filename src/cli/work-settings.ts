@@ -15,7 +15,7 @@ export function declareSettings(yargs: Argv): Argv {
         // Not as yargs' own default: it would stand in a ragged column of its own.
         describe: fallback === undefined ? describe : `${describe} (default: ${fallback})`,
         group: `${group}:`,
-        requiresArg: type !== 'boolean',
+        requiresArg: type !== 'boolean' && !('bare' in setting),
         ...(alias === undefined ? {} : { alias }),
       });
     }

@@ -1,6 +1,6 @@
 import type { Delivery, Source } from '../broker/source.ts';
 import type { Clock } from '../clock.ts';
-import { ACK, type Outcome, type Settlement } from '../outcome.ts';
+import { ACK, type Outcome, type OutcomeEvent, type Settlement } from '../outcome.ts';
 import type { Deferral } from './deferral.ts';
 import { type Entry, keyOf, Ledger } from './ledger.ts';
 import { OnLadder } from './on-ladder.ts';
@@ -14,6 +14,8 @@ export interface SettlementOptions {
   readonly backoffMaxMs: number;
   /** Whether the loaded handler has a `confirm`. */
   readonly canConfirm: boolean;
+  /** Of what the source is to tell others: nothing, each order's end, or each attempt's as well. */
+  readonly outcomes: 'off' | 'final' | 'all';
 }
 
 export interface SettlementParts {
@@ -81,9 +83,10 @@ export class Settlements {
   }
 
   settle(entry: Entry, outcome: Outcome, now: number, blamed = false): void {
-    const settlement = outcome.kind === 'delivered' ? ACK : settlementOf(outcome, this.#facts(entry, now, blamed));
+    const decided = outcome.kind === 'delivered' ? ACK : settlementOf(outcome, this.#facts(entry, now, blamed));
+    const settlement = this.#isTold(decided) ? { ...decided, event: this.#eventOf(entry, outcome, now) } : decided;
     this.tally.count(outcome, settlement);
-    if (settlement !== ACK) this.#report(entry.delivery, outcome, settlement);
+    if (settlement.kind !== 'ack') this.#report(entry.delivery, outcome, settlement);
     entry.state = 'settling';
     const { delivery } = entry;
     switch (this.#parts.source.settle(delivery, settlement)) {
@@ -105,7 +108,10 @@ export class Settlements {
   /** For what cannot be put in a lane. */
   refuse(delivery: Delivery, reason: string): void {
     const outcome: Outcome = { kind: 'malformed', reason };
-    const settlement: Settlement = { kind: 'dead-letter', reason: 'malformed', detail: reason };
+    const decided: Settlement = { kind: 'dead-letter', reason: 'malformed', detail: reason };
+    const wall = this.#parts.clock.wall();
+    const event = { outcome, receivedAt: wall, endedAt: wall };
+    const settlement = this.#isTold(decided) ? { ...decided, event } : decided;
     this.tally.count(outcome, settlement);
     this.#report(delivery, outcome, settlement);
     this.#settleApart(keyOf(delivery), delivery, settlement);
@@ -130,7 +136,7 @@ export class Settlements {
     this.#settling.delete(delivery);
     const { key, entry, settlement, twins = [] } = ended;
     if (this.#apart.get(key) === delivery) this.#apart.delete(key);
-    if (settlement.kind === 'dead-letter' || settlement.kind === 'park') this.#ended(delivery);
+    if (settlement.kind !== 'retry' && settlement.kind !== 'defer') this.#ended(delivery);
     if (settlement.kind === 'defer' && entry !== undefined) this.#deferral.confirmed();
     if (settlement.kind === 'retry' || settlement.kind === 'defer') {
       const next = { identity: delivery.identity, hop: delivery.hop + 1 };
@@ -183,6 +189,18 @@ export class Settlements {
     this.ledger.end(entry, late);
     if (entry.twins === undefined) return;
     for (const twin of entry.twins) this.#parts.source.settle(twin, late);
+  }
+
+  /** An order that goes away without an attempt has nothing to tell. */
+  #isTold({ kind }: Settlement): boolean {
+    const { outcomes } = this.#options;
+    return outcomes !== 'off' && kind !== 'defer' && (kind !== 'retry' || outcomes === 'all');
+  }
+
+  #eventOf({ state, arrivedAt, startedAt }: Entry, outcome: Outcome, now: number): OutcomeEvent {
+    const wall = this.#parts.clock.wall();
+    const attempted = state === 'in-flight' ? { startedAt: wall - (now - startedAt) } : {};
+    return { outcome, receivedAt: wall - (now - arrivedAt), ...attempted, endedAt: wall };
   }
 
   #ended({ publishedAt }: Delivery): void {

@@ -31,7 +31,7 @@ export interface ShardOptions {
   /** Orders it may hold at once. */
   readonly slots: number;
   readonly threadTimeoutMs: number;
-  readonly boot: Pick<Boot, 'handlerUrl' | 'connectTimeoutMs' | 'allowHosts' | 'logLevel' | 'logFields'>;
+  readonly boot: Pick<Boot, 'handlerUrl' | 'connectTimeoutMs' | 'allowHosts' | 'answers' | 'logLevel' | 'logFields'>;
 }
 
 type State =
@@ -323,6 +323,7 @@ export class Shard {
         outcomes[i + 3] as string | undefined,
         outcomes[i + 4] as number | undefined,
         outcomes[i + 5] as number | undefined,
+        outcomes[i + 6] as string | undefined,
       );
       this.#events.outcome(entry, outcome as ThreadOutcome);
     }

@@ -1,6 +1,7 @@
 import type { ClientRequest } from 'node:http';
 import type { Socket } from 'node:net';
 import { RequestError } from 'got';
+import { answerOf, withAnswer } from '../answer.ts';
 import { messageOf } from '../errors.ts';
 import { headerKey, type Merchant, type Order } from '../order.ts';
 import { brief } from '../outcome.ts';
@@ -24,7 +25,7 @@ export async function forward(
   let request: ClientRequest | undefined;
   let cut = false;
   try {
-    const { statusCode, headers } = await client
+    const response = await client
       .forwarder(merchant.url, {
         body: order.body,
         headers: {
@@ -43,7 +44,8 @@ export async function forward(
         cut = true;
         request?.destroy();
       });
-    return outcomeOfAnswer(statusCode, headers);
+    const outcome = outcomeOfAnswer(response.statusCode, response.headers);
+    return client.answers ? withAnswer(outcome, answerOf(response)) : outcome;
   } catch (error) {
     if (!(error instanceof RequestError)) return { kind: 'failed', reason: brief(messageOf(error)) };
     const { response } = error;

@@ -16,6 +16,8 @@ export interface HttpClientOptions {
   readonly allowHosts: readonly string[];
   /** Longest answer that is read, decompressed. @default 1048576 */
   readonly maxResponseBytes?: number;
+  /** Answers are kept, bounded, for the outcome events. @default false */
+  readonly answers?: boolean;
   /** Name servers as `address` or `address:port`. @default the system's */
   readonly servers?: readonly string[];
 }
@@ -30,11 +32,13 @@ export class HttpClient {
   /** For handlers: throws on every status but 2xx. */
   readonly handlers: Got;
   readonly maxResponseBytes: number;
+  readonly answers: boolean;
   readonly #resolver: Resolver;
   readonly #agents: Agents;
 
   constructor(options: HttpClientOptions) {
     this.maxResponseBytes = options.maxResponseBytes ?? DEFAULT_MAX_RESPONSE_BYTES;
+    this.answers = options.answers ?? false;
     this.#resolver = new Resolver(options.servers === undefined ? {} : { servers: options.servers });
     this.#agents = new Agents(options.connectTimeoutMs, this.#resolver, new AddressGuard(options.allowHosts));
     const common = got.extend({

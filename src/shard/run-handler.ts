@@ -1,6 +1,7 @@
 import type { AsyncLocalStorage } from 'node:async_hooks';
-import type { Got } from 'got';
+import { type Got, RequestError } from 'got';
 import { systemClock } from '../clock.ts';
+import { answerOf, returnedOf, withAnswer } from '../answer.ts';
 import { messageOf } from '../errors.ts';
 import type { Context, Handler, HandlerLog } from '../handler.ts';
 import { AttemptClient } from '../merchant/attempt-client.ts';
@@ -95,8 +96,13 @@ export class Runner {
   #end(slot: number, generation: number, outcome: ThreadOutcome): void {
     const code = outcomeCode(outcome);
     if (!this.#parts.table.mark(slot, generation, code)) return;
-    const { reason, status, retryAfterMs } = outcome as { reason?: string; status?: number; retryAfterMs?: number };
-    this.#parts.report(slot, generation, code, reason, status, retryAfterMs);
+    const { reason, status, retryAfterMs, answer } = outcome as {
+      reason?: string;
+      status?: number;
+      retryAfterMs?: number;
+      answer?: string;
+    };
+    this.#parts.report(slot, generation, code, reason, status, retryAfterMs, answer);
   }
 }
 
@@ -253,11 +259,15 @@ class Attempt implements Context {
       }
     }
     try {
-      await handler.deliver(this.#order, this);
+      const returned: unknown = await handler.deliver(this.#order, this);
       await this.#calls?.finished();
-      return { kind: 'delivered' };
+      const { answers } = this.#parts.http;
+      return answers ? withAnswer({ kind: 'delivered' }, returnedOf(returned)) : { kind: 'delivered' };
     } catch (error) {
-      return error instanceof NotJson ? { kind: 'malformed', reason: error.message } : this.#client().outcomeOf(error);
+      if (error instanceof NotJson) return { kind: 'malformed', reason: error.message };
+      const outcome = this.#client().outcomeOf(error);
+      if (!this.#parts.http.answers || !(error instanceof RequestError) || error.response === undefined) return outcome;
+      return withAnswer(outcome, answerOf(error.response));
     }
   }
 }

@@ -35,7 +35,8 @@ async function boot(message: Boot): Promise<Booted> {
       bindings: { shard },
       write: (line) => outbox.log(line),
     });
-    http = new HttpClient({ connectTimeoutMs: message.connectTimeoutMs, allowHosts: message.allowHosts });
+    const { connectTimeoutMs, allowHosts, answers } = message;
+    http = new HttpClient({ connectTimeoutMs, allowHosts, answers });
     const current = new AsyncLocalStorage<Place>();
     if (handler !== undefined) nameTheCause(table, current);
     const told = { sharedKey: false };

@@ -9,6 +9,7 @@ export const READINGS: ProcessReadings = {
   phase: 'running',
   isConnected: true,
   reconnects: 2,
+  events: { confirmed: 5, refused: 1 },
   mainUtilization: 0.25,
   limits: { calls: 4000, windowMessages: 10_000, windowBytes: 1024 },
   attempts: 3,

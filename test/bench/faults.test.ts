@@ -40,8 +40,11 @@ for (const [error, path, name, shows] of [
     'a slot reused without its generation',
     'dispatcher/shard-slots.ts',
     'slot-without-generation',
-    /was acknowledged, but/,
+    /was acknowledged, but|is delivered, and it is not/,
   ],
+  ['an event that is not published', 'broker/rabbitmq/publisher.ts', 'event-unpublished', /no event tells of it/],
+  ['an event before its dead letter', 'broker/rabbitmq/publisher.ts', 'event-too-early', /and it is not$/],
+  ['an event ID that changes', 'broker/codec/cloud-event.ts', 'event-id-by-chance', /both tell/],
 ] as const) {
   test(`${error} is found within 1,000 seeds`, async (t) => {
     const last = (await untilFound({ first: 1, seeds: 1000, broken: { [path]: planted(name) } })).at(-1);

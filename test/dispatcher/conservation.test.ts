@@ -229,6 +229,7 @@ class World {
         backoffMs: 1000,
         backoffMaxMs: 4000,
         canConfirm: true,
+        outcomes: 'off',
       },
       {
         source: this.broker,

@@ -129,6 +129,7 @@ export class Rig {
         backoffMs: 1000,
         backoffMaxMs: 60_000,
         canConfirm: true,
+        outcomes: 'off',
         ...options,
       },
       {

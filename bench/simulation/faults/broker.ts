@@ -6,6 +6,7 @@ export const QUEUE = 'orders';
 const RUNG = 'orders.retry.';
 export const DEAD = 'orders.dead';
 export const AMBIGUOUS = 'orders.ambiguous';
+export const OUTCOMES = 'orders.outcomes';
 /** Carries the message's number, by which the simulation knows it whatever the product makes of it. */
 export const NUMBER_HEADER = 'simulated';
 /** How late a rung may be; OnLadder takes a burst for at most five seconds late. */

@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events';
 import { IllegalOperationError } from 'amqplib';
-import { type Copy, type Properties, QUEUE, type Receiver, type Session } from './broker.ts';
+import { OUTCOMES, type Copy, type Properties, QUEUE, type Receiver, type Session } from './broker.ts';
 import { stage } from './stage.ts';
 import type { Actor } from './virtual-time.ts';
 
@@ -247,14 +247,16 @@ export class SimulatedChannel extends EventEmitter {
     });
   }
 
-  publish(_exchange: string, queue: string, content: Buffer, options: Properties, confirm: Confirm): boolean {
+  publish(exchange: string, key: string, content: Buffer, options: Properties, confirm?: Confirm): boolean {
     if (!this.#isOpen) throw new IllegalOperationError('Channel closed', '');
+    if (confirm === undefined) return true; // asks for permission alone, which is given
     const sequence = ++this.#sequence;
     this.#unconfirmed.set(sequence, confirm);
     // What crosses the wire is a copy.
     const properties = { ...options, headers: { ...options.headers } };
+    const isEvent = exchange === OUTCOMES;
     this.connection.toBroker(() => {
-      const { broker, dice, time } = stage();
+      const { broker, dice, time, history } = stage();
       if (!this.session.isOpen) return;
       const answer = (error: Error | null): void => {
         time.after(
@@ -268,7 +270,8 @@ export class SimulatedChannel extends EventEmitter {
         answer(new Error('message nacked'));
         return;
       }
-      if (!broker.store(queue, content, properties)) {
+      if (isEvent) history.announced(content.toString(), key, broker);
+      else if (!broker.store(key, content, properties)) {
         this.connection.toClient(() => this.emit('return', { properties }));
       }
       answer(null);
@@ -285,6 +288,10 @@ export class SimulatedChannel extends EventEmitter {
 
   assertQueue(queue: string): Promise<object> {
     return this.checkQueue(queue);
+  }
+
+  checkExchange(): Promise<object> {
+    return Promise.resolve({});
   }
 
   assertExchange(): Promise<object> {

@@ -6,6 +6,7 @@ import type { Actor } from './virtual-time.ts';
 /** A published message, and all that the outside saw of it. */
 export interface Message {
   readonly number: number;
+  readonly identity: string;
   readonly orderId: string;
   readonly merchantId: string;
   readonly body: Buffer;
@@ -13,6 +14,10 @@ export interface Message {
   readonly deadline: number;
   /** By hop: the attempts that stored copies were for; more than one when processes did not know of each other. */
   readonly copies: Map<number, Set<number>>;
+  /** The same of those on the ladder. */
+  readonly climbed: Map<number, Set<number>>;
+  /** Outcome events that the broker has. */
+  readonly events: { readonly hop: number; readonly end: string }[];
   /** Under which idempotency key it was first sent. */
   key: string | undefined;
   sends: number;
@@ -38,6 +43,19 @@ interface Life {
   readonly maybe: Set<number>;
 }
 
+interface Announcement {
+  readonly id: string;
+  readonly data: {
+    readonly identity: string;
+    readonly merchant: string;
+    readonly outcome: string;
+    readonly end: string;
+    readonly deadLetterReason?: string;
+    readonly attempt: number;
+    readonly hop: number;
+  };
+}
+
 /** How much later than allowed a frozen deadline may let a send begin: headers are whole milliseconds. */
 const ROUNDING_MS = 2;
 
@@ -51,6 +69,9 @@ export class History {
   finding: string | undefined;
   readonly #lives = new Map<Actor, Life>();
   readonly #owners = new Map<string, number>();
+  readonly #byIdentity = new Map<string, Message>();
+  readonly #idOf = new Map<string, string>();
+  readonly #whatOf = new Map<string, string>();
   sends = 0;
 
   found(what: string): void {
@@ -61,6 +82,7 @@ export class History {
 
   published(message: Message): void {
     this.messages[message.number] = message;
+    this.#byIdentity.set(message.identity, message);
   }
 
   /** A queue has a copy. */
@@ -73,7 +95,10 @@ export class History {
     const attempts = copies.get(copy.hop) ?? new Set();
     if (attempts.size > 0) message.twins++;
     const earlier = Math.min(...(copies.get(copy.hop - 1) ?? [1]));
-    if (queue !== QUEUE && queue !== DEAD && queue !== AMBIGUOUS && copy.attempt > earlier) message.retries++;
+    if (queue !== QUEUE && queue !== DEAD && queue !== AMBIGUOUS) {
+      if (copy.attempt > earlier) message.retries++;
+      message.climbed.set(copy.hop, (message.climbed.get(copy.hop) ?? new Set()).add(copy.attempt));
+    }
     copies.set(copy.hop, attempts.add(copy.attempt));
   }
 
@@ -85,8 +110,43 @@ export class History {
   acknowledged(copy: Copy): void {
     stage().tell?.(`${stage().time.actor.name} acks ${nameOf(copy)}`);
     const message = this.messages[copy.message] as Message;
-    if (message.acceptedAt !== null || message.copies.has(copy.hop + 1)) return;
-    this.found(`${nameOf(copy)} was acknowledged, but no merchant has it and no queue has its next copy`);
+    if (message.acceptedAt === null && !message.copies.has(copy.hop + 1))
+      this.found(`${nameOf(copy)} was acknowledged, but no merchant has it and no queue has its next copy`);
+    this.#judgeTold(message, copy);
+  }
+
+  /** The broker has an event: what it tells must have happened, and have no other ID. */
+  announced(text: string, key: string, broker: Broker): void {
+    const { id, data } = JSON.parse(text) as Announcement;
+    const { hop, attempt, outcome, end, deadLetterReason, merchant } = data;
+    stage().tell?.(`broker     has the event ${end} of ${data.identity} (hop ${hop}, attempt ${attempt})`);
+    if (stage().process.outcomes === 'off') this.found('an event, and nobody has asked for any');
+    if (key !== (merchant === '' ? outcome : `${outcome}.${merchant}`)) this.found(`an event with the key '${key}'`);
+    const message = this.#byIdentity.get(data.identity);
+    if (message === undefined) {
+      this.found(`an event of '${data.identity}', which is no message`);
+      return;
+    }
+    const what = `${end} (${outcome}, ${deadLetterReason ?? '-'}) of #${message.number}, hop ${hop}, attempt ${attempt}`;
+    const [idBefore, whatBefore] = [this.#idOf.get(what) ?? id, this.#whatOf.get(id) ?? what];
+    if (idBefore !== id) this.found(`the events ${idBefore} and ${id} both tell: ${what}`);
+    if (whatBefore !== what) this.found(`the event ${id} tells '${whatBefore}' and '${what}'`);
+    this.#idOf.set(what, id);
+    this.#whatOf.set(id, what);
+    message.events.push({ hop, end });
+    const inQueue = (copies: readonly Copy[]): boolean =>
+      copies.some((copy) => copy.message === message.number && copy.hop === hop + 1);
+    const isTrue =
+      (end === 'delivered' && message.acceptedAt !== null) ||
+      (end === 'dead-lettered' && inQueue(broker.dead)) ||
+      (end === 'parked' && inQueue(broker.ambiguous)) ||
+      (end === 'retried' && message.copies.has(hop + 1));
+    if (!isTrue) this.found(`an event says that #${message.number} (hop ${hop}) is ${end}, and it is not`);
+  }
+
+  /** How many different things were told. */
+  get told(): number {
+    return this.#idOf.size;
   }
 
   /** A request has left for the merchant. */
@@ -157,12 +217,28 @@ export class History {
     if (verdict.stillQueued > 0) this.found(`${verdict.stillQueued} orders are still queued`);
     if (verdict.bodyChanged > 0) this.found(`${verdict.bodyChanged} bodies were changed`);
     if (verdict.misdirected > 0) this.found(`${verdict.misdirected} orders went to a merchant that was not theirs`);
+    for (const { number, events } of this.messages) {
+      const isTold = events.some(({ end }) => end !== 'retried');
+      if (isTold !== (stage().process.outcomes !== 'off'))
+        this.found(`#${number} has ended, and its end is ${isTold ? '' : 'not '}told`);
+    }
     for (const key of verdict.doubledKeys) this.#judgeEnds(this.messages[Number(key)] as Message, broker);
     for (const { number, sends, retries, twins, orphaned } of this.messages) {
       const bound = 1 + retries + twins + orphaned;
       if (sends > bound) this.found(`#${number} was sent ${sends} times, and ${bound} can be explained`);
     }
     return verdict;
+  }
+
+  /** What is acknowledged is told: its end, or with `all` that another attempt follows. */
+  #judgeTold({ events, copies, climbed }: Message, copy: Copy): void {
+    const { outcomes } = stage().process;
+    if (outcomes === 'off' || events.some(({ hop }) => hop === copy.hop)) return;
+    // Nothing is told of a deferral, and of a retry when only ends are wanted.
+    const next = [...(climbed.get(copy.hop + 1) ?? [])];
+    // Copies of one hop that were for different attempts, by processes that did not know of each other, are one to the next.
+    const goesOn = next.some((attempt) => outcomes === 'final' || copies.get(copy.hop)?.has(attempt));
+    if (!goesOn) this.found(`${nameOf(copy)} was acknowledged, and no event tells of it`);
   }
 
   #judgeEnds(message: Message, broker: Broker): void {

@@ -24,6 +24,7 @@ export type Configuration = Pick<
   | 'shards'
   | 'threadTimeoutMs'
   | 'shutdownTimeoutMs'
+  | 'outcomes'
 > & { readonly hasHandler: boolean };
 
 const SILENT = { debug: ignore, info: ignore, warn: ignore, error: ignore };
@@ -55,6 +56,10 @@ export class Process {
 
   get hasHandler(): boolean {
     return this.#configuration.hasHandler;
+  }
+
+  get outcomes(): Options['outcomes'] {
+    return this.#configuration.outcomes;
   }
 
   get isReady(): boolean {

@@ -61,6 +61,7 @@ function totals(outcomes: readonly Outcome[]) {
     deadLettered: sum(({ deadLettered }) => deadLettered),
     parked: sum(({ parked }) => parked),
     sends: sum(({ sends }) => sends),
+    told: sum(({ told }) => told),
     resends: sum(({ resends }) => resends),
     processes: sum(({ processes }) => processes),
     events: sum(({ events }) => events),
@@ -76,7 +77,8 @@ function gist(outcomes: readonly Outcome[]): string {
   return [
     `orders     ${n(all.orders)}: ${n(all.delivered)} delivered, ${n(all.deadLettered)} dead-lettered, ${n(all.parked)} parked`,
     `sends      ${n(all.sends)}, of which ${n(all.resends)} beyond the scheduled retries, all explained by faults`,
-    `processes  ${n(all.processes)} in ${n(all.virtualHours)} virtual hours, ${n(all.events)} events`,
+    `events     ${n(all.told)} of what became of orders, in two seeds of three`,
+    `processes  ${n(all.processes)} in ${n(all.virtualHours)} virtual hours, ${n(all.events)} steps`,
     `faults     ${faults.map(([kind, count]) => `${kind} ${n(count)}`).join(', ') || 'none'}`,
   ].join('\n');
 }

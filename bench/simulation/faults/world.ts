@@ -1,3 +1,5 @@
+import { hash } from 'node:crypto';
+import type { Options } from '../../../src/options.ts';
 import type { DuplicatesPolicy } from '../../../src/order.ts';
 import { Broker, NUMBER_HEADER, QUEUE } from './broker.ts';
 import { Dice } from './dice.ts';
@@ -17,6 +19,8 @@ export interface Outcome {
   readonly sends: number;
   /** Sends that no scheduled retry explains: what faults have led to, within the bound. */
   readonly resends: number;
+  /** Outcome events that the broker has, each once however often it came. */
+  readonly told: number;
   readonly delivered: number;
   readonly deadLettered: number;
   readonly parked: number;
@@ -33,6 +37,7 @@ const BOOKS_MS = 60_000;
 const LOOK_MS = 1_000;
 /** How late a process may end, past `--shutdown-timeout`: confirms are waited for, sockets closed, threads ended. */
 const SHUTDOWN_SLACK_MS = 30_000;
+const OUTCOMES: readonly Options['outcomes'][] = ['off', 'final', 'all'];
 const POLICIES: readonly DuplicatesPolicy[] = ['idempotent', 'idempotent', 'confirm', 'never'];
 
 /**
@@ -68,7 +73,9 @@ export class World implements Stage {
     this.time = new VirtualTime(new Dice(seed + 2 ** 32).random);
     this.tell =
       tell === undefined ? undefined : (text) => tell(`${(this.time.now() / 1000).toFixed(3).padStart(9)}  ${text}`);
-    this.#configuration = configurationBy(dice);
+    // Not by the dice: a seed stays the run that it was before there were events.
+    const outcomes = OUTCOMES[seed % OUTCOMES.length] as Options['outcomes'];
+    this.#configuration = { ...configurationBy(dice), outcomes };
     // Few kinds at a time, so that what one alone does is not hidden by the others.
     this.#weights = Object.fromEntries(
       FAULTS.map((fault) => [fault, dice.chance(0.4) ? dice.whole(1, 4) : 0]),
@@ -126,14 +133,20 @@ export class World implements Stage {
     const wall = Date.now();
     const deadlineMs = this.#configuration.deadlineMs;
     if (dice.chance(0.05)) merchants.unwanted.add(number);
+    const told = !isJson || dice.chance(0.5) ? { order_id: orderId, merchant_id: merchantId } : {};
+    const messageId = dice.chance(0.7) ? `message-${number}` : undefined;
+    const digest = hash('sha256', `${merchantId}\0${body}`, 'hex').slice(0, 32);
     this.history.published({
       number,
+      identity: messageId ?? `${orderId}:${digest}`,
       orderId,
       merchantId,
       body: Buffer.from(body),
       publishedAt: time.now(),
       deadline: time.now() + deadlineMs,
       copies: new Map(),
+      climbed: new Map(),
+      events: [],
       key: undefined,
       sends: 0,
       retries: 0,
@@ -144,9 +157,8 @@ export class World implements Stage {
       bodyChanged: false,
       merchantChanged: false,
     });
-    const told = !isJson || dice.chance(0.5) ? { order_id: orderId, merchant_id: merchantId } : {};
     this.broker.store(QUEUE, Buffer.from(body), {
-      ...(dice.chance(0.7) ? { messageId: `message-${number}` } : {}),
+      ...(messageId === undefined ? {} : { messageId }),
       headers: { ...told, timestamp_in_ms: wall, [NUMBER_HEADER]: number },
     });
   }
@@ -226,6 +238,7 @@ export class World implements Stage {
       orders: history.messages.length,
       sends: history.sends,
       resends: history.messages.reduce((sum, { sends, retries }) => sum + Math.max(0, sends - 1 - retries), 0),
+      told: history.told,
       delivered: verdict?.delivered ?? 0,
       deadLettered: verdict?.deadLettered ?? 0,
       parked: verdict?.parked ?? 0,
@@ -238,7 +251,7 @@ export class World implements Stage {
 }
 
 /** Small, so that limits are met and slots are used again. */
-function configurationBy(dice: Dice): Configuration {
+function configurationBy(dice: Dice): Omit<Configuration, 'outcomes'> {
   const prefetch = dice.whole(1, 30);
   return {
     concurrency: dice.whole(1, 10),

@@ -79,9 +79,13 @@ async function requireAll(connection: ChannelModel, topology: Topology): Promise
   );
 }
 
-export async function declareExchange(connection: ChannelModel, exchange: string): Promise<void> {
+export async function declareExchange(
+  connection: ChannelModel,
+  exchange: string,
+  type: 'direct' | 'topic' = 'direct',
+): Promise<void> {
   await call(connection, `exchange '${exchange}'`, (channel) =>
-    channel.assertExchange(exchange, 'direct', { durable: true }),
+    channel.assertExchange(exchange, type, { durable: true }),
   );
 }
 

@@ -3,14 +3,18 @@ import { messageOf } from '../../errors.ts';
 import { HEADER } from '../codec/headers.ts';
 import { CALL_LIMIT_MS, within } from './within.ts';
 
-/** A message on its way to a queue; kept until the broker has confirmed that a queue has it. */
-export interface Outgoing {
-  readonly queue: string;
+/** A message on its way, kept until the broker has confirmed it. */
+export type Outgoing = Destination & {
   readonly body: Buffer;
   readonly properties: Options.Publish;
-  /** The queue has it, durably. */
+  /** The queue has it, or every queue that is bound, durably. */
   done(): void;
-}
+  /** The broker did not take it; it is published again. */
+  refused?(): void;
+};
+
+/** A queue, which must have it, or an exchange, which gives it to whoever is bound, or to nobody. */
+type Destination = { readonly queue: string } | { readonly exchange: string; readonly key: string };
 
 export interface PublisherEvents {
   failed(epoch: number, why: string): void;
@@ -121,7 +125,7 @@ export class Publisher {
         }
         // Headers of its publisher's that cannot be encoded again; nothing was written. It goes without them.
         this.#events.warn(
-          { queue: message.queue, reason: messageOf(error) },
+          { ...nameOf(message), reason: messageOf(error) },
           'a message loses headers that cannot be republished',
         );
         this.#send(channel, { ...message, properties: bare(message.properties) });
@@ -134,13 +138,18 @@ export class Publisher {
   #send(channel: ConfirmChannel, message: Outgoing): void {
     const epoch = this.#epoch;
     const id = `${this.#instance}-${++this.#sequence}`;
-    const options: Options.Publish = {
-      ...message.properties,
-      mandatory: true,
-      persistent: true,
-      headers: { ...message.properties.headers, [HEADER.publishId]: id },
-    };
-    this.#full = !channel.publish('', message.queue, message.body, options, (error: unknown) => {
+    const { properties } = message;
+    const [exchange, key] = 'queue' in message ? ['', message.queue] : [message.exchange, message.key];
+    const options: Options.Publish =
+      exchange === ''
+        ? {
+            ...properties,
+            mandatory: true,
+            persistent: true,
+            headers: { ...properties.headers, [HEADER.publishId]: id },
+          }
+        : { ...properties, persistent: true };
+    this.#full = !channel.publish(exchange, key, message.body, options, (error: unknown) => {
       // When its channel is gone, `closed` takes it back, or has done so.
       if (epoch !== this.#epoch || isChannelGone(error) || !this.#unconfirmed.delete(id)) return;
       const returned = this.#returned.delete(id);
@@ -150,6 +159,7 @@ export class Publisher {
         message.done();
       } else {
         this.#tryLater(message, returned ? 'there is no such queue' : 'the broker refused it');
+        message.refused?.();
         if (!returned) this.#onRefusal(message);
       }
       this.#pump();
@@ -167,7 +177,7 @@ export class Publisher {
     if (!this.#warned) {
       this.#warned = true;
       this.#events.warn(
-        { queue: message.queue, reason },
+        { ...nameOf(message), reason },
         'could not store a message; its order stays unsettled and it is tried again',
       );
     }
@@ -177,6 +187,10 @@ export class Publisher {
       this.publish(message);
     }, RETRY_MS);
   }
+}
+
+function nameOf(message: Outgoing): { readonly queue: string } | { readonly exchange: string } {
+  return 'queue' in message ? { queue: message.queue } : { exchange: message.exchange };
 }
 
 /** A nack and a lost channel both come as errors. */

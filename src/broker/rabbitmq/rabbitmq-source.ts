@@ -2,14 +2,16 @@ import type { ChannelModel, ConsumeMessage, MessageProperties } from 'amqplib';
 import type { Clock } from '../../clock.ts';
 import { OrderlaneError } from '../../errors.ts';
 import { RUNGS_MS } from '../../ladder.ts';
-import type { Settlement } from '../../outcome.ts';
+import type { OutcomeEvent, Settlement } from '../../outcome.ts';
 import { type CodecOptions, JsonCodec } from '../codec/json.ts';
 import type { Delivery, Sink, Source, Window } from '../source.ts';
 import type { AckWindow, Unacked } from './acks.ts';
+import { announce } from './announce.ts';
 import { Consumer, type Held } from './consumer.ts';
 import { declare } from './declare.ts';
 import { type Addresses, Link, type LinkEvents } from './link.ts';
 import { inspect, UNSEEN } from './management.ts';
+import { prepareOutcomes } from './outcomes-exchange.ts';
 import { Publisher } from './publisher.ts';
 import { republish } from './republish.ts';
 import { names, topologyOf } from './topology.ts';
@@ -18,6 +20,8 @@ import { CALL_LIMIT_MS, within } from './within.ts';
 export interface RabbitmqOptions extends CodecOptions, Addresses {
   readonly queue: string;
   readonly declare: 'create' | 'passive';
+  /** Whether settlements come with events. */
+  readonly outcomes: boolean;
   readonly prefetch: number;
   readonly windowBytes: number;
   readonly connectWaitMs: number;
@@ -54,6 +58,8 @@ export class RabbitmqSource implements Source {
   readonly #publishing: Link;
   #publishConnection: ChannelModel | undefined;
   #sink: Sink | undefined;
+  /** Outcome events that are confirmed, and how often one was refused. */
+  readonly events: { confirmed: number; refused: number } = { confirmed: 0, refused: 0 };
   #warned = false;
   #toldTimes = false;
   #flushed: (() => void) | undefined;
@@ -97,6 +103,9 @@ export class RabbitmqSource implements Source {
       options,
       this.#events(
         async (connection, epoch) => {
+          const { queue, declare: mode } = options;
+          // Here, because a publish to an exchange that is not there ends this connection and not the other.
+          if (options.outcomes) await prepareOutcomes(connection, names.outcomes(queue), mode);
           await this.#publisher.open(connection, epoch);
           this.#publishConnection = connection;
         },
@@ -117,21 +126,49 @@ export class RabbitmqSource implements Source {
 
   settle(delivery: Delivery, settlement: Settlement): 'settled' | 'pending' | 'stale' {
     const held = delivery as RabbitmqDelivery;
-    if (settlement.kind === 'ack') return this.#consumer.ack(held) ? 'settled' : 'stale';
+    const { event } = settlement;
+    const ended = (): void => {
+      this.#consumer.ack(held);
+      this.#sink?.settled(held);
+      if (this.#publisher.pending === 0) this.#flushed?.();
+    };
+    if (settlement.kind === 'ack') {
+      if (event === undefined) return this.#consumer.ack(held) ? 'settled' : 'stale';
+      // The merchant has it, whatever has become of the channel: told now, so that its redelivery need only be acknowledged.
+      this.#announce(held, settlement, event, ended);
+      return 'pending';
+    }
     if (!this.#consumer.isCurrent(held.epoch)) return 'stale';
+    // One after the other: nothing is told that has not happened.
+    const isTold = event !== undefined && settlement.kind !== 'defer';
+    const done = isTold ? (): void => this.#announce(held, settlement, event, ended) : ended;
     const wall = this.#clock.wall();
     const deadline = wall + (held.deadlineAt - this.#clock.now());
     const { queue, instance } = this.#options;
     this.#publisher.publish({
       ...republish(queue, held, held.properties, settlement, instance, { wall, deadline }),
       body: held.raw ?? Buffer.from(held.body, 'utf8'),
-      done: () => {
-        this.#consumer.ack(held);
-        this.#sink?.settled(held);
-        if (this.#publisher.pending === 0) this.#flushed?.();
-      },
+      done,
     });
     return 'pending';
+  }
+
+  #announce(
+    held: RabbitmqDelivery,
+    settlement: Exclude<Settlement, { kind: 'defer' }>,
+    event: OutcomeEvent,
+    ended: () => void,
+  ): void {
+    this.#publisher.publish({
+      ...announce(this.#options.queue, held, settlement, event),
+      done: () => {
+        this.events.confirmed++;
+        ended();
+      },
+      refused: () => {
+        this.events.refused++;
+      },
+    });
   }
 
   wantMore(): void {

@@ -7,6 +7,8 @@ export const names = {
   rung: (queue: string, delayMs: number): string => `${queue}.retry.${delayMs}`,
   /** The exchange through which the ladder's messages return. */
   returns: (queue: string): string => `${queue}.retry`,
+  /** The exchange to which outcome events go. */
+  outcomes: (queue: string): string => `${queue}.outcomes`,
 };
 
 export type Arguments = Readonly<Record<string, string | number>>;

@@ -19,6 +19,7 @@ export async function handlerCheck(options: Options, allowHosts: readonly string
     ...(handler === undefined ? {} : { handlerUrl: pathToFileURL(resolve(handler)).href }),
     connectTimeoutMs,
     allowHosts,
+    answers: false,
     logLevel: 'silent',
     logFields,
   };
