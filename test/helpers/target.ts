@@ -22,6 +22,7 @@ export interface Received {
 export interface Reply {
   readonly status: number;
   readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: string;
 }
 
 /** How a call is answered; `silent` is never. `nth` counts the calls with this idempotency key, from 1. */
@@ -63,7 +64,7 @@ export class Target {
             return;
           }
           response.once('finish', () => this.receipts.answered(message, reply.status, Date.now()));
-          response.writeHead(reply.status, reply.headers).end();
+          response.writeHead(reply.status, reply.headers).end(reply.body);
         },
         () => undefined, // the client gave up while it was sending
       );

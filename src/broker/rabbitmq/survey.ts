@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { ChannelModel } from 'amqplib';
 import { messageOf } from '../../errors.ts';
 import { call, declareExchange, declareQueue, isMismatch } from './declare.ts';
+import { refusalToAnnounce } from './outcomes-exchange.ts';
 import { codeOf } from './own-channel.ts';
 import { names, type QueueDeclaration, topologyOf } from './topology.ts';
 import { within } from './within.ts';
@@ -44,7 +45,12 @@ const PUBLISH_LIMIT_MS = 5_000;
  * queue that is there is declared as we need it, which the broker confirms or refuses. What is not to be done is
  * asked for with an argument that no broker accepts: permissions are checked before arguments are.
  */
-export async function survey(connection: ChannelModel, queue: string, version: string): Promise<Survey> {
+export async function survey(
+  connection: ChannelModel,
+  queue: string,
+  version: string,
+  outcomes: boolean,
+): Promise<Survey> {
   const { source, others, exchange } = topologyOf(queue, version);
   const notPermitted: Refusal[] = [];
   const add = (action: Refusal['action'], resource: string | undefined): void => {
@@ -60,12 +66,19 @@ export async function survey(connection: ChannelModel, queue: string, version: s
   const first = await look(source);
   const rest: Surveyed[] = [];
   for (const each of others) rest.push(await look(each));
-  const returns = await exchangeStanding(connection, exchange);
-  if (returns.kind === 'refused') add('declare', returns.resource);
-  rest.push({ name: `exchange '${exchange}'`, standing: returns });
+  const lookAtExchange = async (name: string, type: 'direct' | 'topic'): Promise<Standing> => {
+    const standing = await exchangeStanding(connection, name, type);
+    if (standing.kind === 'refused') add('declare', standing.resource);
+    rest.push({ name: `exchange '${name}'`, standing });
+    return standing;
+  };
+  await lookAtExchange(exchange, 'direct');
+  const events = outcomes ? await lookAtExchange(names.outcomes(queue), 'topic') : undefined;
   add('consume', await refusalToConsume(connection, queue));
   const publishing = await tryToPublish(connection);
   add('publish', publishing.refused);
+  // To one that is missing, everybody may publish as far as can be seen.
+  if (events?.kind === 'right') add('publish', refusalIn(await refusalToAnnounce(connection, names.outcomes(queue))));
   const messagesIn = (name: string): number | undefined => {
     const standing = rest.find((each) => each.name === `queue '${name}'`)?.standing;
     return standing?.kind === 'right' ? standing.messages : undefined;
@@ -91,10 +104,14 @@ async function standingOf(connection: ChannelModel, declaration: QueueDeclaratio
   }
 }
 
-async function exchangeStanding(connection: ChannelModel, exchange: string): Promise<Standing> {
+async function exchangeStanding(
+  connection: ChannelModel,
+  exchange: string,
+  type: 'direct' | 'topic',
+): Promise<Standing> {
   try {
     await call(connection, `exchange '${exchange}'`, (channel) => channel.checkExchange(exchange));
-    await declareExchange(connection, exchange);
+    await declareExchange(connection, exchange, type);
     return { kind: 'right' };
   } catch (error) {
     return standingAfter(error);

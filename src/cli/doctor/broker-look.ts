@@ -40,7 +40,7 @@ export async function lookAtBroker(options: Options, tell: Tell): Promise<Broker
     tell(versionCheck(version, versionProblem(version)));
     let surveyed: Survey;
     try {
-      surveyed = await survey(connection, options.queue, version);
+      surveyed = await survey(connection, options.queue, version, options.outcomes !== 'off');
     } catch (error) {
       tell(
         fail(
