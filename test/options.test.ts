@@ -327,3 +327,13 @@ test('in a library, options are checked in the same way and named as in code', (
   assert.match(message, /queu: no such option\. Did you mean queue\?/);
   assert.match(message, /timeoutMs \(30s\) is more than shutdownTimeoutMs \(25s, the default\)/);
 });
+
+test("--outcomes without a value means each order's end", () => {
+  const outcomes = (flags: object, env = {}) => resolveOptions({ ...URL_FLAG, ...flags }, env).outcomes;
+  assert.equal(outcomes({}), 'off');
+  assert.equal(outcomes({ outcomes: true }), 'final');
+  assert.equal(outcomes({ outcomes: 'all' }, { ORDERLANE_OUTCOMES: 'final' }), 'all');
+  assert.equal(outcomes({}, { ORDERLANE_OUTCOMES: 'final' }), 'final');
+  assert.match(flagRefusal({ outcomes: 'every' }), /^--outcomes: expected one of off, final, all; got "every"$/);
+  assert.match(flagRefusal({ declare: true }), /^--declare: expected one of create, passive; got true$/);
+});

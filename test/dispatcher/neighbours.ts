@@ -13,6 +13,8 @@ export class RecordingSource implements Source {
   epoch = 1;
   /** How often more was wanted. */
   wanted = 0;
+  /** Events are published, and confirmed by hand; as RabbitmqSource does, whatever has become of the channel. */
+  announces = false;
   readonly settled: { readonly delivery: Delivery; readonly settlement: Settlement }[] = [];
   #unsettled = new Set<Delivery>();
   #unconfirmed: Delivery[] = [];
@@ -23,10 +25,11 @@ export class RecordingSource implements Source {
   }
 
   settle(given: Delivery, settlement: Settlement): 'settled' | 'pending' | 'stale' {
-    if (given.epoch !== this.epoch) return 'stale';
+    const isTold = this.announces && settlement.kind === 'ack' && settlement.event !== undefined;
+    if (given.epoch !== this.epoch && !isTold) return 'stale';
     assert.ok(this.#unsettled.has(given) && !this.#unconfirmed.includes(given), `${given.identity} is settled twice`);
     this.settled.push({ delivery: given, settlement });
-    if (settlement.kind === 'ack') {
+    if (settlement.kind === 'ack' && !isTold) {
       this.#unsettled.delete(given);
       return 'settled';
     }

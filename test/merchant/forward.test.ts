@@ -315,3 +315,13 @@ test('an answer that is not HTTP is ambiguous', async (t) => {
   const { outcome } = await send(clientOf(t), `http://127.0.0.1:${port}/`);
   assert.equal(outcome.kind, 'ambiguous');
 });
+
+test('what a merchant answers is kept only when it is wanted, whatever the status', async (t) => {
+  const stub = await httpStub(t, (response, { url }) => response.writeHead(Number(url.slice(1))).end('{"id": 17}'));
+  const wanted = clientOf(t, { answers: true });
+  const answer = '"answer":{"id": 17}';
+  assert.deepEqual((await send(wanted, `${stub.origin}/200`)).outcome, { kind: 'delivered', status: 200, answer });
+  const rejected = (await send(wanted, `${stub.origin}/422`)).outcome;
+  assert.deepEqual(rejected, { kind: 'rejected', reason: 'HTTP 422', status: 422, answer });
+  assert.deepEqual((await send(clientOf(t), `${stub.origin}/200`)).outcome, { kind: 'delivered', status: 200 });
+});

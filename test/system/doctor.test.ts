@@ -144,6 +144,35 @@ test('what a user may not do fails by name, of queues that are there and of thos
   );
 });
 
+test('with --outcomes the exchange of the events is looked at too, and nothing is published to it', async () => {
+  await declared('told');
+  const outcomes = ['--outcomes', 'final'];
+  assert.match(
+    (await doctor('told', broker.url, ...outcomes)).of('queues')[0]?.what ?? '',
+    /missing: exchange 'told\.outcomes'/,
+  );
+  assert.equal((await doctor('told', broker.url)).of('queues')[0]?.verdict, 'ok');
+  const channel = await connection.createChannel();
+  await channel.assertExchange('told.outcomes', 'topic', { durable: true });
+  const { queue } = await channel.assertQueue('', { exclusive: true });
+  await channel.bindQueue(queue, 'told.outcomes', '#');
+  const whole = await doctor('told', broker.url, ...outcomes);
+  assert.deepEqual([whole.code, whole.of('permissions')[0]?.verdict], [0, 'ok']);
+  assert.equal(await channel.get(queue), false);
+  const silent = await user('silent', '.*', '^(told(\\.retry.*)?|amq\\.default)$', '.*');
+  const { code, of } = await doctor('told', silent, ...outcomes);
+  assert.deepEqual([code, of('permissions')[0]?.verdict], [1, 'fail']);
+  assert.match(of('permissions')[0]?.what ?? '', /may not publish \(no access to exchange 'told\.outcomes'/);
+  await channel.deleteExchange('told.outcomes');
+  await channel.assertExchange('told.outcomes', 'fanout', { durable: true });
+  const other = (await doctor('told', broker.url, ...outcomes)).of('queues')[0];
+  assert.match(
+    other?.what ?? '',
+    /exchange 'told\.outcomes' has other arguments .*type should be 'topic' but is 'fanout'/,
+  );
+  await channel.close();
+});
+
 test('a policy that loses orders and a binding that is missing fail', async () => {
   await declared('kept');
   await broker.ctl('set_policy', 'tidy', '^kept$', '{"message-ttl":60000}', '--apply-to', 'queues');

@@ -11,6 +11,8 @@ const defs = amqplib('./lib/defs.js') as {
 };
 
 export interface Sent {
+  /** Absent for the default one. */
+  readonly exchange?: string;
   readonly queue: string;
   readonly mandatory: boolean;
   readonly persistent: boolean;
@@ -19,6 +21,7 @@ export interface Sent {
 }
 
 interface Fields {
+  readonly exchange: string;
   readonly routingKey: string;
   readonly mandatory: boolean;
 }
@@ -88,8 +91,16 @@ export class FakeConnection extends EventEmitter {
         defs.encodeProperties(id, channel, body.length, properties); // throws on what cannot be sent
         const headers: Record<string, unknown> = {};
         for (const name in properties.headers) headers[name] = Reflect.get(properties.headers, name); // inherited ones as well
-        const { routingKey: queue, mandatory } = fields;
-        this.sent.push({ queue, mandatory, persistent: properties.deliveryMode === 2, headers, body: String(body) });
+        const { exchange, routingKey: queue, mandatory } = fields;
+        const named = exchange === '' ? {} : { exchange };
+        this.sent.push({
+          ...named,
+          queue,
+          mandatory,
+          persistent: properties.deliveryMode === 2,
+          headers,
+          body: String(body),
+        });
         return this.writable;
       },
     });

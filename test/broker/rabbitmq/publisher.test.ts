@@ -264,3 +264,36 @@ test('an order whose IDs are longer than headers may be is stored like any other
     t.mock.timers.reset();
   }
 });
+
+test('an event goes to its exchange as it is, whether anybody listens or not, and comes again until it is confirmed', async (t) => {
+  const rig = new Rig(t);
+  const first = await rig.open();
+  let [done, refused] = [0, 0];
+  rig.publisher.publish({
+    exchange: 'orders.outcomes',
+    key: 'delivered.m',
+    body: Buffer.from('{}'),
+    properties: { messageId: 'e-1' },
+    done: () => done++,
+    refused: () => refused++,
+  });
+  const sent = {
+    exchange: 'orders.outcomes',
+    queue: 'delivered.m',
+    mandatory: false,
+    persistent: true,
+    headers: {},
+    body: '{}',
+  };
+  assert.deepEqual(first.sent, [sent]);
+  first.nack(1);
+  assert.deepEqual([done, refused, rig.publisher.pending], [0, 1, 1]);
+  t.mock.timers.tick(1000);
+  assert.equal(first.sent.length, 2);
+  first.lose();
+  await turn();
+  const second = await rig.open();
+  assert.deepEqual(second.sent, [sent]);
+  second.ack(1);
+  assert.deepEqual([done, refused, rig.publisher.pending], [1, 1, 0]);
+});
