@@ -71,6 +71,10 @@ export interface Verdict {
   readonly bodyChanged: number;
   /** Published messages that went to a merchant that was not theirs. */
   readonly misdirected: number;
+  /** Keys that came to a merchant, or are in a queue, and that nobody has published: a send with another key than its own. */
+  readonly unknown: number;
+  /** The first 20 of them. */
+  readonly unknownKeys: readonly string[];
   readonly healthy: {
     readonly published: number;
     readonly delivered: number;
@@ -108,7 +112,9 @@ export function check(history: History): Verdict {
   const healthy = { published: 0, delivered: 0 };
   const latencies: number[] = [];
 
+  const unknown = new Set([...receipts.keys(), ...dead.keys(), ...ambiguous.keys(), ...queued.keys()]);
   for (const { key, merchant, intendedAt, confirmedAt } of distinct(history.published)) {
+    unknown.delete(key);
     const receipt = receipts.get(key);
     const acceptedAt = receipt?.acceptedAt ?? null;
     const inDead = dead.get(key) ?? 0;
@@ -146,6 +152,8 @@ export function check(history: History): Verdict {
     mostDuplicates,
     bodyChanged,
     misdirected,
+    unknown: unknown.size,
+    unknownKeys: [...unknown].slice(0, MAX_KEYS),
     healthy: { ...healthy, p50Ms: percentile(sorted, 50), p99Ms: percentile(sorted, 99) },
   };
 }

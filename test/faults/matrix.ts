@@ -1,13 +1,16 @@
 import type { Row } from './row.ts';
 import { diskAlarm, memoryAlarm } from './rows/alarms.ts';
 import { blackHole, brokerFrozen, brokerKilled, brokerRestarted, connectionsClosed } from './rows/broker.ts';
-import { closeCut, confirmLost, flowCut, setupCut, startCut } from './rows/cuts.ts';
+import { clockSteps } from './rows/clock.ts';
+import { closeCut, confirmLost, flowCut, publisherCut } from './rows/flow-cuts.ts';
 import { badMessages } from './rows/input.ts';
 import { oddMerchants } from './rows/merchants.ts';
+import { nameServers } from './rows/names.ts';
 import { crashLoop, kill, rollingStops } from './rows/process.ts';
 import { consumerCancelled, consumerTimeout, queueDeleted } from './rows/queue.ts';
 
 import { bindingDeleted, retryNacked, retryUnroutable } from './rows/retries.ts';
+import { setupCut, startCut } from './rows/setup-cuts.ts';
 import { threadRows } from './rows/threads.ts';
 
 /** Every row, in the order of the report. */
@@ -24,6 +27,7 @@ export const MATRIX: readonly Row[] = [
   startCut,
   flowCut,
   closeCut,
+  publisherCut,
   queueDeleted,
   consumerCancelled,
   consumerTimeout,
@@ -35,5 +39,7 @@ export const MATRIX: readonly Row[] = [
   bindingDeleted,
   ...threadRows,
   oddMerchants,
+  nameServers,
   badMessages,
+  clockSteps,
 ];

@@ -32,6 +32,9 @@ const ODDITIES: Readonly<Record<string, Oddity>> = {
   overloaded: (response) => void response.writeHead(503, { 'retry-after': '1' }).end(),
 };
 
+/** Accepts what comes on a new connection, and has lost those that it kept. */
+const STALE = 'stale';
+
 /** What a merchant does with every attempt. */
 const ALWAYS: Readonly<Record<string, Oddity>> = {
   bombing: (response) => {
@@ -56,6 +59,8 @@ export class OddMerchants {
   readonly url: string;
   /** One that speaks TLS, with a certificate that nobody trusts. */
   readonly untrustedUrl: string;
+  /** Calls on connections that were lost. */
+  stale = 0;
 
   private constructor(url: string, untrustedUrl: string) {
     this.url = url;
@@ -81,6 +86,9 @@ export class OddMerchants {
     return merchants;
   }
 
+  /** Sockets that have carried a call. */
+  readonly #used = new WeakSet<object>();
+
   #take(request: IncomingMessage, response: ServerResponse): void {
     response.on('error', () => undefined); // the client has had enough
     buffer(request).then(
@@ -95,7 +103,11 @@ export class OddMerchants {
           crc32(body),
           Date.now(),
         );
-        const oddity = ALWAYS[merchant] ?? (attempt === '1' ? ODDITIES[merchant] : undefined);
+        const stale = merchant === STALE && this.#used.has(request.socket);
+        this.#used.add(request.socket);
+        const odd = stale ? ODDITIES['resetting'] : ODDITIES[merchant];
+        const oddity = ALWAYS[merchant] ?? (attempt === '1' ? odd : undefined);
+        if (stale) this.stale++;
         // A complete status of 2xx, whatever body follows it.
         const accepts = oddity === undefined || oddity === ALWAYS['bombing'] || oddity === ALWAYS['endless'];
         if (accepts) this.receipts.answered(message, 200, Date.now());

@@ -46,6 +46,7 @@ export function faultsOf(verdict: Verdict, played: Played): string[] {
   expect('duplicate sends of one message', verdict.mostDuplicates, boundPerMessage);
   expect('bodies that changed between sends', verdict.bodyChanged, 0);
   expect('sends to a wrong merchant', verdict.misdirected, 0);
+  expect('sends and copies with a key that nobody published', verdict.unknown, 0, verdict.unknownKeys);
   expect('messages with two ends', verdict.doubled, doubled, verdict.doubledKeys);
   expect('parked', verdict.parked, 0);
   if (verdict.deadLettered !== deadLettered) {

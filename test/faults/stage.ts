@@ -35,6 +35,8 @@ export type Load =
       readonly rate?: number;
       /** @default 50 */
       readonly merchants?: number;
+      /** @default the stage's */
+      readonly broker?: string;
     }
   | { readonly file: string };
 
@@ -74,6 +76,8 @@ export class Stage implements Scope {
   #republished = 0;
   #merchants: Merchants | undefined;
   #receipts: Iterable<Receipt> | undefined;
+  /** Of workers that are started. */
+  #env: Readonly<Record<string, string>> = {};
 
   constructor(options: StageOptions) {
     this.broker = options.broker;
@@ -111,7 +115,8 @@ export class Stage implements Scope {
   async publishing(load: Load): Promise<Publishing> {
     const journal = join(this.dir, `journal-${this.#journals.length}.ndjson`);
     this.#journals.push(journal);
-    const args = ['publish', '-b', this.broker.url, '-Q', this.queue];
+    const url = ('broker' in load ? load.broker : undefined) ?? this.broker.url;
+    const args = ['publish', '-b', url, '-Q', this.queue];
     args.push('--journal', journal, '--json', '--connect-wait', '2m', ...loadFlags(load, this.seed));
     const child = launch(args);
     this.after(() => child.kill('SIGKILL'));
@@ -172,9 +177,14 @@ export class Stage implements Scope {
     const log = ['--log-format', 'json', '--log-level', 'debug', '--stats-interval', '50ms'];
     const address = args.includes('-b') ? [] : ['-b', this.broker.url];
     const target = args.includes('--merchants') || args.includes('--url') ? [] : ['--url', this.#urlTemplate()];
-    const command = startCommand(this, [...fixed, ...log, ...address, ...target, ...args]);
+    const command = startCommand(this, [...fixed, ...log, ...address, ...target, ...args], this.#env);
     this.workers.push(command);
     return command;
+  }
+
+  /** Every thread of the workers that are started from now on loads this module first; it finds `env` there. */
+  preload(module: URL, env: Readonly<Record<string, string>>): void {
+    this.#env = { ...env, NODE_OPTIONS: `--import=${module.href}` };
   }
 
   /** The first `stats` line of a worker, from now on, of which this is true. */

@@ -1,6 +1,6 @@
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
-import type { TestContext } from 'node:test';
+import type { Scope } from '../helpers/worker.ts';
 
 export type Record4or6 = 'A' | 'AAAA';
 /** Addresses, a name that does not exist (NXDOMAIN), a server that fails (SERVFAIL), or silence. */
@@ -18,7 +18,7 @@ export interface DnsStub {
 }
 
 /** A name server on loopback, gone after the test. */
-export async function dnsStub(t: TestContext, answer: (name: string, type: Record4or6) => DnsAnswer): Promise<DnsStub> {
+export async function dnsStub(t: Scope, answer: (name: string, type: Record4or6) => DnsAnswer): Promise<DnsStub> {
   const asked: string[] = [];
   const socket = createSocket('udp4');
   socket.on('message', (question, from) => {

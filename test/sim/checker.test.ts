@@ -30,6 +30,8 @@ test('a run in which nothing happened has nothing to say', () => {
     mostDuplicates: 0,
     bodyChanged: 0,
     misdirected: 0,
+    unknown: 0,
+    unknownKeys: [],
     healthy: { published: 0, delivered: 0, p50Ms: null, p99Ms: null },
   });
 });
@@ -99,6 +101,19 @@ test('duplicate sends and changed bodies are summed over all receipts, other pub
   assert.deepEqual(
     { duplicateSends, mostDuplicates, bodyChanged },
     { duplicateSends: 3, mostDuplicates: 2, bodyChanged: 1 },
+  );
+});
+
+test('a key that nobody has published is unknown, wherever it turns up', () => {
+  const { unknown, unknownKeys, delivered } = check1({
+    published: [published('a'), published('b', { confirmedAt: null })],
+    receipts: [seen('a'), seen('b'), seen('a:again', { acceptedAt: null })],
+    dead: ['other', 'a'],
+    queued: ['third'],
+  });
+  assert.deepEqual(
+    { unknown, unknownKeys, delivered },
+    { unknown: 3, unknownKeys: ['a:again', 'other', 'third'], delivered: 2 },
   );
 });
 

@@ -222,6 +222,7 @@ export class History {
       if (isTold !== (stage().process.outcomes !== 'off'))
         this.found(`#${number} has ended, and its end is ${isTold ? '' : 'not '}told`);
     }
+    if (verdict.unknown > 0) this.found(`sends with keys that nobody published: ${verdict.unknownKeys.join(', ')}`);
     for (const key of verdict.doubledKeys) this.#judgeEnds(this.messages[Number(key)] as Message, broker);
     for (const { number, sends, retries, twins, orphaned } of this.messages) {
       const bound = 1 + retries + twins + orphaned;

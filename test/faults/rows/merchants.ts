@@ -16,6 +16,7 @@ const EXPECTED: Readonly<Record<string, { readonly outcome?: string; readonly de
   trickling: { outcome: 'ambiguous' },
   resetting: { outcome: 'ambiguous' },
   truncating: { outcome: 'ambiguous' },
+  stale: { outcome: 'ambiguous' },
   busy: { outcome: 'throttled' },
   overloaded: { outcome: 'throttled' },
   bombing: {},
@@ -27,7 +28,7 @@ const EXPECTED: Readonly<Record<string, { readonly outcome?: string; readonly de
 /** All of them at once, beside a good one. */
 export const oddMerchants: Row = {
   name: 'merchants',
-  fault: 'merchants: silent, trickling, reset, truncated, bomb, endless, 307, bad TLS, 429, 503',
+  fault: 'merchants: silent, trickling, reset, truncated, stale connections, bomb, endless, 307, bad TLS, 429, 503',
   short: true,
   async play(stage) {
     const each = stage.full ? 100 : 5;
@@ -37,7 +38,11 @@ export const oddMerchants: Row = {
     const merchants = Object.fromEntries(
       Object.keys(EXPECTED).map((id) => [
         id,
-        id === 'untrusted' ? { url: `${odd.untrustedUrl}/{merchantId}/orders` } : {},
+        id === 'untrusted'
+          ? { url: `${odd.untrustedUrl}/{merchantId}/orders` }
+          : id === 'stale'
+            ? { concurrency: 1 }
+            : {},
       ]),
     );
     const defaults = { url: `${odd.url}/{merchantId}/orders` };
@@ -78,6 +83,7 @@ export const oddMerchants: Row = {
       throw new Error(`expected at most ${MEMORY_BYTES / MB} MB of memory, got ${Math.round(peakBytes / MB)} MB`);
     }
     judgeOutcomes(worker);
+    if (odd.stale === 0) throw new Error('expected a call on a connection that was kept and lost');
     const reasons = new Map(Object.entries(EXPECTED).map(([id, { dead }]) => [id, dead]));
     return {
       bound: 0,
