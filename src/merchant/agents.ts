@@ -88,11 +88,18 @@ export class Agents {
 
   #watch(socket: Duplex, secure: boolean, place: string): void {
     const ms = this.#connectTimeoutMs;
-    const timer = setTimeout(() => {
+    let over = false;
+    const giveUp = (): void => {
+      if (over) return;
       const error = new Error(`no connection to ${place} within ${ms} ms`);
       socket.destroy(Object.assign(error, { code: 'ETIMEDOUT' }));
-    }, ms);
-    const stop = (): void => clearTimeout(timer);
+    };
+    // After the sockets had their turn: when the thread was busy for long, the connection is there and nobody has looked.
+    const timer = setTimeout(() => setImmediate(giveUp), ms);
+    const stop = (): void => {
+      over = true;
+      clearTimeout(timer);
+    };
     socket.once(secure ? 'secureConnect' : 'connect', stop);
     socket.once('close', () => {
       stop();

@@ -33,17 +33,47 @@ export interface RunnerParts {
 }
 
 const ABORT_GRACE_MS = 100;
+/** So long a turn of the event loop may start orders: what is under way waits for it. */
+const TURN_MS = 10;
 
-/** Runs the orders of a shard on its thread. Holds no state of theirs beyond the call. */
+/**
+ * Runs the orders of a shard on its thread. Holds no state of theirs beyond the call, but for batches that wait for a turn
+ * of their own: a burst of thousands would keep the first of them from leaving until the last is started, and connections
+ * that were made meanwhile from being noticed.
+ */
 export class Runner {
   readonly #parts: RunnerParts;
   readonly #merchants = new Map<string, Merchant>();
+  #batches: Batch[] = [];
+  /** When this turn is over, on the clock's monotonic scale; absent before it has started an order. */
+  #turnEndsAt: number | undefined;
 
   constructor(parts: RunnerParts) {
     this.#parts = parts;
   }
 
   accept(batch: Batch): void {
+    const now = systemClock.now();
+    const endsAt = this.#turnEndsAt ?? this.#beginTurn(now);
+    if (this.#batches.length > 0 || now >= endsAt) this.#batches.push(batch);
+    else this.#take(batch);
+  }
+
+  #beginTurn(now: number): number {
+    const endsAt = now + TURN_MS;
+    this.#turnEndsAt = endsAt;
+    setImmediate(() => this.#nextTurn());
+    return endsAt;
+  }
+
+  #nextTurn(): void {
+    this.#turnEndsAt = undefined;
+    if (this.#batches.length === 0) return;
+    const endsAt = this.#beginTurn(systemClock.now());
+    while (this.#batches.length > 0 && systemClock.now() < endsAt) this.#take(this.#batches.shift() as Batch);
+  }
+
+  #take(batch: Batch): void {
     // In this order: a merchant that was idle may be forgotten and come back in one batch.
     for (const merchantId of batch.forget ?? []) this.#merchants.delete(merchantId);
     for (const merchant of batch.merchants ?? []) this.#merchants.set(merchant.id, merchant);

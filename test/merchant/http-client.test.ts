@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { once } from 'node:events';
 import http from 'node:http';
 import type { Socket } from 'node:net';
@@ -65,6 +66,17 @@ test('a connected socket is not cut off by the connect time-out', async (t) => {
   );
   const client = clientOf(t, ['localhost']);
   assert.equal((await client.handlers.post(stub.origin)).body, 'late');
+});
+
+test('a connection that was made while the thread was busy counts, although its time is over', async (t) => {
+  const stub = await httpStub(t, (response) => response.end('ok'));
+  const onSocket = (): void =>
+    process.nextTick(() => {
+      for (const until = performance.now() + 100; performance.now() < until; );
+    });
+  subscribe('net.client.socket', onSocket);
+  t.after(() => unsubscribe('net.client.socket', onSocket));
+  assert.equal((await clientOf(t, ['127.0.0.1'], 20).handlers.post(stub.origin)).body, 'ok');
 });
 
 test('idle connections to many hosts are capped together, and the one idle longest makes room', async (t) => {

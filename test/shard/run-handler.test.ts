@@ -1,0 +1,70 @@
+import assert from 'node:assert/strict';
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { test } from 'node:test';
+import { systemClock } from '../../src/clock.ts';
+import type { Handler } from '../../src/handler.ts';
+import type { HttpClient } from '../../src/merchant/http-client.ts';
+import type { Batch } from '../../src/protocol.ts';
+import { Runner } from '../../src/shard/run-handler.ts';
+import { SlotTable } from '../../src/slot-table.ts';
+import { merchantOf } from '../merchant/stub.ts';
+
+/** Longer than a turn may start orders. */
+const LONG_MS = 30;
+
+function runnerOf(deliver: Handler['deliver']): { runner: Runner; batchOf: (...ids: string[]) => Batch } {
+  const table = new SlotTable(16);
+  const silent = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
+  const runner = new Runner({
+    handler: { deliver },
+    http: {} as HttpClient, // the handler makes no calls
+    table,
+    current: new AsyncLocalStorage(),
+    logger: { ...silent, child: () => silent },
+    told: { sharedKey: false },
+    report: () => {},
+  });
+  let slot = 0;
+  const batchOf = (...ids: string[]): Batch => ({
+    kind: 'batch',
+    orders: ids.flatMap((id) => {
+      const generation = table.open(slot, 1);
+      return [slot++, generation, 'm-1', id, id, 1, 0, systemClock.now() + 60_000, Date.now(), '{}'];
+    }),
+  });
+  return { runner, batchOf };
+}
+
+function hold(): void {
+  for (const until = performance.now() + LONG_MS; performance.now() < until; );
+}
+
+test('a burst of batches is started in turns, in order: what is under way has the event loop in between', async () => {
+  const seen: string[] = [];
+  const { runner, batchOf } = runnerOf((order) => {
+    seen.push(order.id);
+    hold();
+  });
+  const merchants = [merchantOf(undefined)];
+  runner.accept({ ...batchOf('a', 'b'), merchants });
+  runner.accept(batchOf('c'));
+  runner.accept(batchOf('d'));
+  assert.deepEqual(seen, ['a', 'b']);
+  setImmediate(() => seen.push('the event loop'));
+  while (seen.length < 5) await new Promise(setImmediate);
+  assert.deepEqual(seen, ['a', 'b', 'c', 'the event loop', 'd']);
+});
+
+test('what comes while batches wait goes behind them', async () => {
+  const seen: string[] = [];
+  const { runner, batchOf } = runnerOf((order) => {
+    seen.push(order.id);
+    if (order.id === 'a') hold();
+  });
+  runner.accept({ ...batchOf('a'), merchants: [merchantOf(undefined)] });
+  runner.accept(batchOf('b'));
+  // A batch of its own turn of the event loop, but before b's.
+  process.nextTick(() => runner.accept(batchOf('c')));
+  while (seen.length < 3) await new Promise(setImmediate);
+  assert.deepEqual(seen, ['a', 'b', 'c']);
+});
