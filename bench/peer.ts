@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
+import { onInterrupt } from './interrupt.ts';
 
 /** What a system under test is told. */
 export interface Job {
@@ -55,6 +56,7 @@ export class RunningPeer {
   readonly #child: ChildProcess;
   readonly #beside: ChildProcess | undefined;
   readonly #exited: Promise<unknown>;
+  readonly #undone: () => void;
   readonly #stalled: NodeJS.Timeout | undefined;
   readonly #counts = { began: 0, ended: 0 };
   #lastMs = 0;
@@ -63,16 +65,20 @@ export class RunningPeer {
   /** `onLine` is given each line of standard output that is no mark. */
   constructor(peer: Peer, job: Job, onLine: (line: string) => void = () => undefined) {
     const env = { ...process.env, ...peer.env, BENCH_JOB: JSON.stringify(job), ...trusting(job) };
+    // In groups of their own: Ctrl-C in the terminal is for us, and Celery's children end with it.
     const child = spawn(peer.program ?? process.execPath, [...peer.command(job)], {
+      detached: true,
       env,
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     const beside = peer.beside?.(job);
-    if (beside !== undefined)
-      this.#beside = spawn(process.execPath, [...beside], { stdio: ['ignore', 'ignore', 'inherit'] });
+    if (beside !== undefined) {
+      this.#beside = spawn(process.execPath, [...beside], { detached: true, stdio: ['ignore', 'ignore', 'inherit'] });
+    }
     this.#child = child;
     this.pid = child.pid as number;
     this.#exited = once(child, 'exit');
+    this.#undone = onInterrupt(() => this.#kill());
     let said = '';
     child.stderr.on('data', (chunk: Buffer) => {
       said = `${said}${chunk.toString()}`.slice(-SAID);
@@ -111,11 +117,22 @@ export class RunningPeer {
   async stop(): Promise<number> {
     this.#beside?.kill('SIGTERM');
     this.#child.kill('SIGTERM');
-    const late = setTimeout(() => this.#child.kill('SIGKILL'), STOP_LIMIT_MS);
+    const late = setTimeout(() => this.#kill(), STOP_LIMIT_MS);
     await this.#exited;
     const at = Date.now();
     clearTimeout(late);
+    this.#undone();
     return at;
+  }
+
+  #kill(): void {
+    for (const { pid } of [this.#child, this.#beside ?? this.#child]) {
+      try {
+        process.kill(-(pid as number), 'SIGKILL');
+      } catch {
+        // Nobody of its group is left.
+      }
+    }
   }
 
   #until(of: 'began' | 'ended', orders: number): Promise<number> {

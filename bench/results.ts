@@ -1,7 +1,10 @@
-import { appendFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
 import type { Row } from './scenario.ts';
+
+/** What JSON has no number for: a latency of what was never answered. */
+const NEVER = Number.POSITIVE_INFINITY;
 
 /** Where and when rows were measured. */
 export interface Machine {
@@ -26,14 +29,42 @@ export function thisMachine(quick: boolean): Machine {
   };
 }
 
-/** A scenario's raw results: JSON lines, the machine first, then each row as soon as it is measured. */
+export interface Results {
+  /** Of the first session; a session that goes on with a file must be on the same machine. */
+  readonly machine: Machine;
+  readonly rows: readonly Row[];
+}
+
+/**
+ * A scenario's raw results: JSON lines, the machine first, then each row as soon as it is measured. A session that goes on with a
+ * file says so by a line for its machine, with its own date.
+ */
 export class ResultFile {
   readonly path: string;
+  /** What earlier sessions have measured. */
+  readonly earlier: readonly Row[];
 
-  constructor(dir: string, scenario: string, machine: Machine) {
+  constructor(dir: string, scenario: string, machine: Machine, resume = false) {
     mkdirSync(dir, { recursive: true });
     this.path = join(dir, `${scenario}.jsonl`);
-    writeFileSync(this.path, `${JSON.stringify(machine)}\n`);
+    if (!resume || !existsSync(this.path)) {
+      this.earlier = [];
+      writeFileSync(this.path, `${JSON.stringify(machine)}\n`);
+      return;
+    }
+    const before = readResults(this.path);
+    for (const what of ['node', 'cores', 'cpu', 'memoryGb', 'quick'] as const) {
+      const [theirs, ours] = [before.machine[what], machine[what]];
+      if (theirs !== ours)
+        throw new Error(`${this.path} has ${what} ${theirs}, this is ${ours}: expected the same to resume`);
+    }
+    this.earlier = before.rows;
+    appendFileSync(this.path, `${JSON.stringify(machine)}\n`);
+  }
+
+  /** Whether a run of this round is in the file already. */
+  has(run: string, pair: number): boolean {
+    return this.earlier.some((row) => row.run === run && row.pair === pair);
   }
 
   add(rows: readonly Row[]): void {
@@ -41,17 +72,21 @@ export class ResultFile {
   }
 }
 
-export function parseResults(text: string): { readonly machine: Machine; readonly rows: readonly Row[] } {
-  const [first, ...rest] = text
+export function parseResults(text: string): Results {
+  const lines = text
     .trim()
     .split('\n')
-    .map((line) => JSON.parse(line) as unknown);
-  const machine = first as Machine;
-  if (typeof machine?.date !== 'string' || typeof machine.node !== 'string')
+    .map((line) => JSON.parse(line, (_, value: unknown) => value ?? NEVER) as Machine | Row);
+  const [machine] = lines;
+  if (machine === undefined || !isMachine(machine))
     throw new Error('expected the machine in the first line of a result file, with its date and Node');
-  return { machine, rows: rest as Row[] };
+  return { machine, rows: lines.filter((line): line is Row => !isMachine(line)) };
 }
 
-export function readResults(path: string): ReturnType<typeof parseResults> {
+export function readResults(path: string): Results {
   return parseResults(readFileSync(path, 'utf8'));
+}
+
+function isMachine(line: Machine | Row): line is Machine {
+  return 'date' in line && 'node' in line;
 }

@@ -5,12 +5,13 @@
 import { fileURLToPath } from 'node:url';
 import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
-import { isolation, SYSTEMS } from './isolation.ts';
+import { endOnSignals } from './interrupt.ts';
 import { FAULTS } from './isolation/cases.ts';
 import { plotFile } from './plot.ts';
 import { ResultFile, thisMachine } from './results.ts';
-import type { Row, Scenario } from './scenario.ts';
+import type { Row, Run, Scenario } from './scenario.ts';
 import { scenarios } from './scenarios/index.ts';
+import { isolation } from './scenarios/isolation.ts';
 import { Summary } from './summary.ts';
 
 const ISOLATION = 'isolation';
@@ -21,29 +22,31 @@ const flags = await yargs(hideBin(process.argv))
   .usage('make bench [SCENARIO=name] [ARGS="--quick --json"]')
   .option('scenario', {
     type: 'string',
-    choices: [...scenarios.map((each) => each.name), ISOLATION],
-    describe: `Only this one; ${ISOLATION} runs by name only, 10 minutes a pair and budget`,
+    choices: scenarios.map((each) => each.name),
+    describe: `Only this one; ${ISOLATION} runs by name only`,
   })
+  .option('runs', { type: 'number', default: 5, describe: 'Rounds: all systems once, then all again' })
+  .option('quick', { type: 'boolean', default: false, describe: 'One round, fewer orders and cases: an indication' })
+  .option('only', { type: 'string', describe: 'Only runs whose label, such as "forwarder: orderlane", has this in it' })
+  .option('resume', {
+    type: 'boolean',
+    default: false,
+    describe: 'Keep what the result files have, and run what they have not',
+  })
+  .option('results', {
+    type: 'string',
+    describe:
+      'Where raw results and plots go (default: bench/results; nowhere with --quick, or with --only and no --resume)',
+  })
+  .option('list', { type: 'boolean', default: false, describe: 'Only say which runs there would be' })
+  .option('json', { type: 'boolean', default: false, describe: 'One array of rows as the last line' })
   .option('budget', { type: 'number', array: true, describe: `With ${ISOLATION}: only cases with these budgets` })
   .option('fault', { choices: FAULTS, array: true, describe: `With ${ISOLATION}: only these faults` })
-  .option('system', {
-    choices: SYSTEMS.map(({ name }) => name),
-    array: true,
-    describe: `With ${ISOLATION}: only these systems`,
-  })
   .option('rate', {
     choices: ['fixed', 'saturating'],
     array: true,
     describe: `With ${ISOLATION}: only at 300 orders/s, or only at 70% of what saturates this machine`,
   })
-  .option('runs', { type: 'number', default: 5, describe: 'Pairs of runs a scenario' })
-  .option('quick', { type: 'boolean', default: false, describe: 'One pair, fewer orders and cases: an indication' })
-  .option('results', {
-    type: 'string',
-    describe: 'Where raw results and plots go (default: bench/results; nowhere with --quick)',
-  })
-  .option('only', { type: 'string', describe: 'Only runs whose label, such as "forwarder: orderlane", has this in it' })
-  .option('json', { type: 'boolean', default: false, describe: 'One array of rows as the last line' })
   .strict()
   .parse();
 
@@ -52,24 +55,20 @@ const say = (text: string): void => {
 };
 
 async function main(): Promise<void> {
-  const chosen = scenarios.filter((each) => flags.scenario === undefined || each.name === flags.scenario);
+  endOnSignals();
   const pairs = flags.quick ? 1 : flags.runs;
   const machine = thisMachine(flags.quick);
   say(`${machine.date}  Node ${machine.node}  ${machine.cores} x ${machine.cpu}  ${machine.memoryGb} GB`);
-  if (flags.scenario === ISOLATION) {
-    const choice = { pairs, budgets: flags.budget, faults: flags.fault, rates: flags.rate, systems: flags.system };
-    const { rows, missed } = await isolation(choice, say);
-    if (flags.json) process.stdout.write(`${JSON.stringify(rows)}\n`);
-    if (missed > 0) say(`\n${missed} of the goals missed`);
-    return;
-  }
-  const dir = flags.results ?? (flags.quick ? undefined : RESULTS);
+  const keeps = flags.resume || !(flags.quick || flags.only !== undefined);
+  const dir = flags.results ?? (keeps ? RESULTS : undefined);
   const rows: Row[] = [];
   let missed = 0;
-  for (const scenario of chosen) {
-    const file = dir === undefined ? undefined : new ResultFile(dir, scenario.name, machine);
+  for (const scenario of chosen()) {
+    const file =
+      dir === undefined || flags.list ? undefined : new ResultFile(dir, scenario.name, machine, flags.resume);
     const mine = await measure(scenario, pairs, file);
     rows.push(...mine);
+    if (flags.list) continue;
     missed += verdict(scenario, mine);
     if (file !== undefined && mine.length > 0) say(`  ${file.path}, ${await plotFile(file.path)}`);
   }
@@ -77,27 +76,53 @@ async function main(): Promise<void> {
   if (missed > 0) say(`\n${missed} of the goals missed`);
 }
 
+function chosen(): readonly Scenario[] {
+  if (flags.scenario === undefined) return scenarios.filter(({ name }) => name !== ISOLATION);
+  if (flags.scenario === ISOLATION) {
+    return [isolation({ budgets: flags.budget, faults: flags.fault, rates: flags.rate })];
+  }
+  return scenarios.filter(({ name }) => name === flags.scenario);
+}
+
+interface Planned {
+  readonly pair: number;
+  readonly run: Run;
+}
+
 /** All systems once, then all again: what drifts on this machine drifts for all of them. */
 async function measure(scenario: Scenario, pairs: number, file: ResultFile | undefined): Promise<readonly Row[]> {
   say(`\n${scenario.name}: ${scenario.describe}`);
   const runs = scenario.runs(flags.quick).filter(({ label }) => label.includes(flags.only ?? ''));
-  const all = pairs * runs.length;
-  const begun = Date.now();
-  const rows: Row[] = [];
-  let done = 0;
+  const all: Planned[] = [];
   for (let pair = 1; pair <= pairs; pair++) {
-    for (const { label, measure: run } of runs) {
-      const leftMin =
-        done === 0 ? '' : `, ${Math.ceil(((Date.now() - begun) * (all - done)) / done / 60_000)} min left`;
-      if (process.stderr.isTTY) process.stderr.write(`\r\u001b[K  run ${done + 1} of ${all}${leftMin}: ${label}`);
-      const measured = (await run(pair)).map((each) => ({ scenario: scenario.name, pair, ...each }));
-      if (process.stderr.isTTY) process.stderr.write('\r\u001b[K');
-      done++;
-      file?.add(measured);
-      rows.push(...measured);
-      for (const row of measured)
-        say(`  ${done}/${all}  ${row.case.padEnd(28)} ${row.system.padEnd(24)} ${line(scenario, row)}`);
-    }
+    for (const run of runs)
+      if (pair <= (run.rounds ?? pairs) && file?.has(run.label, pair) !== true) all.push({ pair, run });
+  }
+  if (flags.list) {
+    for (const { label, rounds } of runs) say(`  ${Math.min(pairs, rounds ?? pairs)} x  ${label}`);
+    return [];
+  }
+  const begun = Date.now();
+  const rows: Row[] = [...(file?.earlier ?? [])];
+  if (rows.length > 0) say(`  ${rows.length} rows are there, ${all.length} runs are left`);
+  let done = 0;
+  for (const { pair, run } of all) {
+    const leftMin =
+      done === 0 ? '' : `, ${Math.ceil(((Date.now() - begun) * (all.length - done)) / done / 60_000)} min left`;
+    if (process.stderr.isTTY)
+      process.stderr.write(`\r\u001b[K  run ${done + 1} of ${all.length}${leftMin}: ${run.label}`);
+    const measured = (await run.measure(pair)).map((each) => ({
+      scenario: scenario.name,
+      run: run.label,
+      pair,
+      ...each,
+    }));
+    if (process.stderr.isTTY) process.stderr.write('\r\u001b[K');
+    done++;
+    file?.add(measured);
+    rows.push(...measured);
+    for (const row of measured)
+      say(`  ${done}/${all.length}  ${row.case.padEnd(28)} ${row.system.padEnd(24)} ${line(scenario, row)}`);
   }
   return rows;
 }

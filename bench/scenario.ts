@@ -16,10 +16,44 @@ export interface Measured {
   readonly p99Ms?: number;
   /** From the last answer to the end of the process. */
   readonly exitMs?: number;
+  /** Of the scenario of that name; p50Ms and p99Ms are then those of healthy merchants while the fault lasted. */
+  readonly isolated?: Isolated;
+}
+
+export interface Isolated {
+  /** Orders a second. */
+  readonly rate: number;
+  /** Orders of healthy merchants that were published while the fault lasted. */
+  readonly healthyPublished: number;
+  readonly healthyDelivered: number;
+  /** The same in the run without a fault. */
+  readonly calmP50Ms: number;
+  readonly calmP99Ms: number;
+  /** After the fault, while the struck merchants' backlog drains, over the same time of the run without. */
+  readonly recoveryRatioP99: number;
+  /** Of bimodal merchants in the run without a fault: from the intended publish, over what their calls themselves took. */
+  readonly bimodalRatioP99: number;
+  readonly struck: {
+    readonly published: number;
+    readonly delivered: number;
+    readonly deadLettered: number;
+    readonly parked: number;
+    readonly queued: number;
+  };
+  /** Orders of anybody that were confirmed, not accepted, and in no queue. */
+  readonly lost: number;
+  readonly duplicateSends: number;
+  readonly sentAfterDeadline: number;
+  /** Of one order, as far as the system tells. */
+  readonly mostHops: number;
+  /** From the fault's end to the last answer of a struck merchant's order, in seconds. */
+  readonly drainedAfterS: number;
 }
 
 export interface Row extends Measured {
   readonly scenario: string;
+  /** The label of the run that it comes from. */
+  readonly run: string;
   readonly pair: number;
 }
 
@@ -34,9 +68,16 @@ export interface Figure {
 /** One system on one stage; a run may answer several cases. */
 export interface Run {
   readonly system: string;
-  /** Shown while it runs. */
+  /** Shown while it runs; names it in the result file. */
   readonly label: string;
+  /** It takes part in so many rounds at most. @default all */
+  readonly rounds?: number;
   readonly measure: (pair: number) => Promise<readonly Measured[]>;
+}
+
+/** For what is far from the others, or takes long: a median of five would say no more. */
+export function once(runs: readonly Run[]): readonly Run[] {
+  return runs.map((run) => ({ ...run, rounds: 1 }));
 }
 
 export interface Scenario {

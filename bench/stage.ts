@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,6 +10,7 @@ import { Agent, request } from 'undici';
 import { type PrivateBroker, startBroker } from '../src/sim/broker.ts';
 import { Child } from '../src/sim/child.ts';
 import type { Receipt } from '../src/sim/receipts.ts';
+import { onInterrupt } from './interrupt.ts';
 import type { Job, Peer } from './peer.ts';
 import { Inbox, QUEUE } from './publish.ts';
 
@@ -37,6 +38,7 @@ export async function onStage<T>(
   work: (stage: Stage) => Promise<T>,
 ): Promise<T> {
   const dir = await mkdtemp(join(tmpdir(), 'orderlane-bench-'));
+  const kept = onInterrupt(() => rmSync(dir, { recursive: true, force: true }));
   const broker = await startBroker();
   let merchants: SimulatedMerchants | undefined;
   let inbox: Inbox | undefined;
@@ -50,6 +52,7 @@ export async function onStage<T>(
     await merchants?.stop();
     await broker.stop();
     await rm(dir, { recursive: true, force: true });
+    kept();
   }
 }
 

@@ -23,6 +23,12 @@ export class Summary {
     return values.length === 0 ? Number.NaN : median(values);
   }
 
+  /** The largest of all runs; NaN when there was no such run. */
+  most(figure: Figure, ofCase: string, system: string): number {
+    const values = this.#values(figure, ofCase, system);
+    return values.length === 0 ? Number.NaN : Math.max(...values);
+  }
+
   /** The median over the pairs, each the one system's figure over the other's in the same pair; NaN when there was no pair. */
   ratio(figure: Figure, ofCase: string, system: string, other: string, otherCase: string = ofCase): number {
     const ratios: number[] = [];

@@ -1,4 +1,9 @@
-import type { Options } from 'amqplib';
+import { crc32 } from 'node:zlib';
+import { connect, type Options } from 'amqplib';
+import type { TakenMessage } from '../src/sim/take-all.ts';
+
+/** How long nothing must come, as in takeAll(). */
+const QUIET_MS = 1_500;
 
 /** Where a queue's orders wait as Celery tasks. */
 export function tasksQueue(queue: string): string {
@@ -42,4 +47,23 @@ export function taskOf(
       },
     },
   };
+}
+
+/** Empties the queue of tasks of a run that is over, and tells which orders were in it. */
+export async function takeTasks(broker: string, queue: string): Promise<readonly TakenMessage[]> {
+  const connection = await connect(broker, { noDelay: true });
+  const channel = await connection.createChannel();
+  const taken: TakenMessage[] = [];
+  const quiet = Promise.withResolvers<void>();
+  const timer = setTimeout(quiet.resolve, QUIET_MS);
+  await channel.consume(tasksQueue(queue), (message) => {
+    if (message === null) return;
+    timer.refresh();
+    const [[merchant, identity, body]] = JSON.parse(message.content.toString()) as [[string, string, string]];
+    taken.push({ identity, merchant, reason: '', bodyHash: crc32(body) });
+    channel.ack(message);
+  });
+  await quiet.promise;
+  await connection.close();
+  return taken;
 }

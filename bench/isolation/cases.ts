@@ -34,6 +34,7 @@ export const MERCHANTS = 1000;
 export const CALM_S = 20;
 export const FAULT_S = 30;
 export const RECOVERY_S = 30;
+export const RUN_S: number = CALM_S + FAULT_S + RECOVERY_S;
 /** Always 90% 100 ms, 10% 3 s, and never struck; one of the busier ones among them. */
 const BIMODAL = 20;
 const MEDIAN_MS = 80;

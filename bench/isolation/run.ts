@@ -1,3 +1,4 @@
+import { rmSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,8 +8,11 @@ import type { PublishedMessage } from '../../src/sim/checker.ts';
 import { Child } from '../../src/sim/child.ts';
 import type { Receipt } from '../../src/sim/receipts.ts';
 import { takeAll } from '../../src/sim/take-all.ts';
+import { onInterrupt } from '../interrupt.ts';
 import { type Job, type Peer, RunningPeer } from '../peer.ts';
-import { CALM_S, castOf, type Fault, FAULT_S, MERCHANTS, RECOVERY_S, scenarioOf } from './cases.ts';
+import { usageOf } from '../process-tree.ts';
+import { takeTasks } from '../task.ts';
+import { castOf, type Fault, MERCHANTS, RUN_S, scenarioOf } from './cases.ts';
 import { type Judged, judge } from './judge.ts';
 
 const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
@@ -32,13 +36,16 @@ export interface Setup {
 export interface Ran extends Judged {
   /** Most hops of one order, as far as the system tells. */
   readonly mostHops: number;
+  /** Of the whole process tree, from its start to its stop. */
+  readonly cpuMs: number;
+  readonly peakMb: number;
 }
 
 /** One run of one system, with a fault or without, from an empty broker to an empty broker. */
 export function run(setup: Setup, peer: Peer, fault: Fault | undefined): Promise<Ran> {
   const cast = castOf(setup.struck, setup.seed);
   return withMerchants(scenarioOf(undefined, cast, setup.seed), async (stage) => {
-    const orders = setup.rate * (CALM_S + FAULT_S + RECOVERY_S);
+    const orders = setup.rate * RUN_S;
     const warmup = setup.rate * WARM_S;
     // The queue must be there before a consumer that makes none, and neither side is measured while it is compiled.
     await stage.publish(['--generate', String(warmup), '--seed', '99', '--ids', 'warm']);
@@ -49,6 +56,7 @@ export function run(setup: Setup, peer: Peer, fault: Fault | undefined): Promise
     });
     let begun: number;
     let published: PublishedMessage[];
+    let usage: ReturnType<typeof usageOf>;
     try {
       await stage.accepted(warmup, Number.POSITIVE_INFINITY);
       begun = Date.now();
@@ -56,12 +64,20 @@ export function run(setup: Setup, peer: Peer, fault: Fault | undefined): Promise
       const flags = ['--generate', String(orders), '--rate', String(setup.rate), '--seed', String(setup.seed)];
       published = await stage.publish([...flags, '--ids', 'run']);
       await stage.accepted(warmup + orders, DRAIN_S * 1000);
+      usage = usageOf(running.pid);
     } finally {
       await running.stop();
     }
     const queues = await takeAll(stage.broker, QUEUE);
-    const traces = { published, receipts: await stage.receipts(), queues, begun, deadlineMs: DEADLINE_MS };
-    return { ...judge(traces, cast), mostHops };
+    const tasks = peer.takesTasks === true ? await takeTasks(stage.broker, QUEUE) : [];
+    const traces = {
+      published,
+      receipts: await stage.receipts(),
+      queues: { ...queues, queued: [...queues.queued, ...tasks] },
+      begun,
+      deadlineMs: DEADLINE_MS,
+    };
+    return { ...judge(traces, cast), ...usage, mostHops };
   });
 }
 
@@ -96,6 +112,7 @@ interface Stage {
 
 async function withMerchants<T>(scenario: object, work: (stage: Stage) => Promise<T>): Promise<T> {
   const dir = await mkdtemp(join(tmpdir(), 'orderlane-bench-'));
+  const kept = onInterrupt(() => rmSync(dir, { recursive: true, force: true }));
   const broker = await startBroker();
   const children: Child[] = [];
   try {
@@ -133,6 +150,7 @@ async function withMerchants<T>(scenario: object, work: (stage: Stage) => Promis
     await Promise.all(children.map((child) => child.stop()));
     await broker.stop();
     await rm(dir, { recursive: true, force: true });
+    kept();
   }
 }
 

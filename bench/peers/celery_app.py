@@ -6,6 +6,7 @@ import time
 
 import requests
 from celery import Celery
+from celery.exceptions import Reject
 from kombu import Queue
 from requests.adapters import HTTPAdapter
 
@@ -80,5 +81,9 @@ app.conf.update(SETTINGS)
 @app.task(name="bench.deliver")
 def deliver(merchant_id, key, body):
     mark(1, 0)
-    work(merchant_id, key, body)
+    try:
+        work(merchant_id, key, body)
+    except requests.RequestException as error:
+        # Back to the queue, as in the consumer by hand; a failed task would be acknowledged and gone.
+        raise Reject(error, requeue=True)
     mark(0, 1)

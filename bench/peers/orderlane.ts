@@ -1,7 +1,5 @@
-import { fileURLToPath } from 'node:url';
+import { compiled } from '../compiled.ts';
 import type { Job, Peer } from '../peer.ts';
-
-const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 
 /** A handler of ours in ../handlers; none for the built-in forwarder. */
 export type HandlerName = 'noop' | 'wait' | 'undici' | 'burn' | 'full';
@@ -18,10 +16,9 @@ export function orderlane(handler?: HandlerName, merchantConcurrency?: number, l
       flags.push('--log-level', logLevel, '--log-format', 'json', '--concurrency', String(concurrency));
       flags.push('--merchant-concurrency', String(merchantConcurrency ?? concurrency));
       if (concurrency > 9000) flags.push('--prefetch', String(Math.min(65_535, Math.ceil(concurrency * 1.08))));
-      if (handler !== undefined)
-        flags.push('--handler', fileURLToPath(new URL(`../handlers/${handler}.ts`, import.meta.url)));
+      if (handler !== undefined) flags.push('--handler', compiled(`bench/handlers/${handler}.ts`));
       if (url !== undefined) flags.push('--url', url, '--allow-host', '127.0.0.1');
-      return [MAIN, 'work', ...flags];
+      return [compiled('src/cli/main.ts'), 'work', ...flags];
     },
   };
 }

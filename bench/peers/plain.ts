@@ -1,4 +1,4 @@
-import { fileURLToPath } from 'node:url';
+import { compiled } from '../compiled.ts';
 import type { Job, Peer } from '../peer.ts';
 
 /** What a plain consumer does with an order; `burn` posts with got after what the handler of that name does. */
@@ -17,7 +17,7 @@ export function plain(does: Does): Peer {
   return {
     name: NAMES[does],
     command: (job: Job) => [
-      fileURLToPath(new URL('./plain-consumer.ts', import.meta.url)),
+      compiled('bench/peers/plain-consumer.ts'),
       does,
       JSON.stringify({ ...job, concurrency: does === 'ack' ? 10_000 : job.concurrency }),
     ],

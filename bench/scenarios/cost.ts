@@ -3,7 +3,7 @@ import { celery } from '../peers/celery.ts';
 import { loop } from '../peers/loop.ts';
 import { type HandlerName, orderlane } from '../peers/orderlane.ts';
 import { plain } from '../peers/plain.ts';
-import { cpuPerOrder, memory, perSecond, type Run, type Scenario } from '../scenario.ts';
+import { cpuPerOrder, memory, once, perSecond, type Run, type Scenario } from '../scenario.ts';
 import { atLeast, atMost } from '../summary.ts';
 import { type Trial, trial } from '../trial.ts';
 
@@ -13,6 +13,7 @@ const LARGE = 'forwarder, 20 KB';
 const TLS = 'forwarder, TLS';
 const UNDICI = 'undici handler';
 const SHARDS = [1, 2, 4];
+const GOAL_SHARDS = 2;
 const LARGE_BYTES = 20_000;
 const GOT = 'plain amqplib + got';
 const TWO = 'orderlane, 2 shards';
@@ -39,7 +40,10 @@ export const cost: Scenario = {
     const tls = { ...calls, case: TLS, merchants: { ...merchants, tls: true } };
     const shards = quick ? SHARDS.slice(0, 2) : SHARDS;
     const ours = (of: Omit<Trial, 'peer'>, handler?: HandlerName): Run[] =>
-      shards.map((count) => trial({ ...of, peer: orderlane(handler, undefined, 'warn', count) }));
+      shards.flatMap((count) => {
+        const run = trial({ ...of, peer: orderlane(handler, undefined, 'warn', count) });
+        return count > GOAL_SHARDS ? once([run]) : run;
+      });
     const beside = (of: Omit<Trial, 'peer'>, ...peers: readonly Peer[]): Run[] =>
       peers.map((peer) => trial({ ...of, peer }));
     const gevent = (of: Omit<Trial, 'peer'>, does: 'noop' | 'post' = 'post'): Run =>
@@ -56,20 +60,16 @@ export const cost: Scenario = {
     return [
       ...beside(noop, plain('ack')),
       ...ours(noop, 'noop'),
-      gevent(noop, 'noop'),
-      slower(celery('prefork', 'noop', 4), noop),
-      ...beside(forwarder, loop('got'), plain('got')),
+      ...once([gevent(noop, 'noop'), slower(celery('prefork', 'noop', 4), noop)]),
+      ...once(beside(forwarder, loop('got'))),
+      ...beside(forwarder, plain('got')),
       ...ours(forwarder),
-      gevent(forwarder),
-      slower(celery('prefork', 'post', 4), forwarder),
-      ...beside(undici, loop('undici'), plain('undici')),
+      ...once([gevent(forwarder), slower(celery('prefork', 'post', 4), forwarder)]),
+      ...once(beside(undici, loop('undici'))),
+      ...beside(undici, plain('undici')),
       ...ours(undici, 'undici'),
-      ...beside(large, plain('got')),
-      ...ours(large),
-      gevent(large),
-      ...beside(tls, plain('got')),
-      ...ours(tls),
-      gevent(tls),
+      ...once([...beside(large, plain('got')), ...ours(large), gevent(large)]),
+      ...once([...beside(tls, plain('got')), ...ours(tls), gevent(tls)]),
     ];
   },
   goals: (summary) => [

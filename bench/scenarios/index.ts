@@ -3,8 +3,19 @@ import { cost } from './cost.ts';
 import { density } from './density.ts';
 import { backlog, merchants } from './flat.ts';
 import { hotThread } from './hot-thread.ts';
+import { isolation } from './isolation.ts';
 import { scrape } from './scrape.ts';
 import { seedTable } from './seed-table.ts';
 import { start } from './start.ts';
 
-export const scenarios: readonly Scenario[] = [seedTable, density, cost, hotThread, backlog, merchants, start, scrape];
+export const scenarios: readonly Scenario[] = [
+  seedTable,
+  density,
+  cost,
+  hotThread,
+  backlog,
+  merchants,
+  start,
+  scrape,
+  isolation(),
+];

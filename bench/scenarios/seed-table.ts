@@ -3,7 +3,7 @@ import { celery } from '../peers/celery.ts';
 import { type HandlerName, orderlane } from '../peers/orderlane.ts';
 import { plain } from '../peers/plain.ts';
 import { usageOf } from '../process-tree.ts';
-import { type Measured, memory, type Run, type Scenario, seconds } from '../scenario.ts';
+import { type Measured, memory, once, type Run, type Scenario, seconds } from '../scenario.ts';
 import { onStage } from '../stage.ts';
 import { atMost } from '../summary.ts';
 import { within } from '../trial.ts';
@@ -48,7 +48,13 @@ export const seedTable: Scenario = {
     return blocks.flatMap(([work, rows, peers]) =>
       peers
         .filter(({ name }) => !quick || work === 'without I/O' || /^(plain|orderlane)/.test(name))
-        .map((peer) => run(peer, work, quick ? rows.slice(-1) : rows)),
+        .flatMap((peer) => {
+          const isCelery = peer.name.startsWith('Celery');
+          // 6,000 jobs of 5 s take 200 green threads two and a half minutes, twice what 3,000 take.
+          const asked = peer.name.endsWith(' 200') && work !== 'without I/O' ? rows.slice(0, 1) : rows;
+          const planned = run(peer, work, quick ? rows.slice(-1) : asked);
+          return isCelery ? once([planned]) : planned;
+        }),
     );
   },
   goals: (summary) => [

@@ -10,6 +10,7 @@ import { cpuPerOrder, type Row } from '../../bench/scenario.ts';
 const rows: readonly Row[] = ['ours', 'theirs & co'].flatMap((system) =>
   [1, 2, 3].map((pair) => ({
     scenario: 'cost',
+    run: `forwarder: ${system}`,
     case: 'forwarder',
     system,
     pair,
@@ -27,6 +28,29 @@ test('a result file is read as it was written', async (t) => {
   const file = new ResultFile(join(dir, 'new'), 'cost', machine);
   for (const row of rows) file.add([row]);
   assert.deepEqual(readResults(file.path), { machine, rows });
+});
+
+test('a latency of what was never answered is infinite after it was written, too', async (t) => {
+  const dir = await mkdtemp(join(tmpdir(), 'orderlane-results-'));
+  t.after(() => rm(dir, { recursive: true, force: true }));
+  const file = new ResultFile(dir, 'hot-thread', thisMachine(false));
+  file.add([{ ...(rows[0] as Row), p99Ms: Number.POSITIVE_INFINITY }]);
+  assert.equal(readResults(file.path).rows[0]?.p99Ms, Number.POSITIVE_INFINITY);
+});
+
+test('a session that goes on with a result file keeps what is there, and knows what is left', async (t) => {
+  const dir = await mkdtemp(join(tmpdir(), 'orderlane-results-'));
+  t.after(() => rm(dir, { recursive: true, force: true }));
+  const machine = thisMachine(false);
+  new ResultFile(dir, 'cost', machine).add(rows.slice(0, 2));
+  const resumed = new ResultFile(dir, 'cost', { ...machine, date: '2030-01-01' }, true);
+  assert.deepEqual(resumed.earlier, rows.slice(0, 2));
+  assert.equal(resumed.has('forwarder: ours', 2), true);
+  assert.equal(resumed.has('forwarder: ours', 3), false);
+  resumed.add(rows.slice(2));
+  assert.deepEqual(readResults(resumed.path), { machine, rows });
+  assert.throws(() => new ResultFile(dir, 'cost', { ...machine, cores: 99 }, true), /cores .*99.*the same to resume/);
+  assert.deepEqual(new ResultFile(dir, 'cost', machine).earlier, [], 'without it, a session begins anew');
 });
 
 test('rows without the machine that they were measured on are refused', () => {

@@ -5,6 +5,7 @@ import { atLeast, atMost, Summary } from '../../bench/summary.ts';
 
 const row = (system: string, pair: number, elapsedMs: number, ofCase = 'a'): Row => ({
   scenario: 's',
+  run: `${ofCase}: ${system}`,
   case: ofCase,
   system,
   pair,

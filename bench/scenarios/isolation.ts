@@ -1,0 +1,139 @@
+import { type Case, CASES, type Fault, RUN_S } from '../isolation/cases.ts';
+import { type Ran, run, saturation } from '../isolation/run.ts';
+import type { Peer } from '../peer.ts';
+import { celery } from '../peers/celery.ts';
+import { orderlane } from '../peers/orderlane.ts';
+import { plain } from '../peers/plain.ts';
+import { type Figure, type Goal, type Isolated, type Measured, memory, type Run, type Scenario } from '../scenario.ts';
+import type { Summary } from '../summary.ts';
+import { atMost } from '../summary.ts';
+
+const OURS = orderlane(undefined, 50, 'debug');
+const SYSTEMS: readonly Peer[] = [OURS, plain('got'), celery('gevent')];
+const RECOVERY_MOST = 1.2;
+const BIMODAL_MOST = 1.2;
+const HOPS_MOST = 3;
+
+export interface Choice {
+  readonly budgets?: readonly number[] | undefined;
+  readonly faults?: readonly string[] | undefined;
+  /** `fixed` for the cases with a fixed rate, `saturating` for those with a part of what saturates the machine. */
+  readonly rates?: readonly string[] | undefined;
+}
+
+function figure(name: string, unit: string, digits: number, of: (isolated: Isolated, run: Measured) => number): Figure {
+  return { name, unit, digits, of: (each) => (each.isolated === undefined ? Number.NaN : of(each.isolated, each)) };
+}
+
+const ratio = figure('healthy p99 over calm', '', 2, ({ calmP99Ms }, { p99Ms = Number.NaN }) => p99Ms / calmP99Ms);
+const healthy = figure('healthy p99', ' ms', 0, (_, { p99Ms = Number.NaN }) => p99Ms);
+const calm = figure('calm p99', ' ms', 0, ({ calmP99Ms }) => calmP99Ms);
+const recovery = figure('recovery over calm', '', 2, (each) => each.recoveryRatioP99);
+const bimodal = figure('bimodal over its calls', '', 2, (each) => each.bimodalRatioP99);
+const late = figure('healthy not delivered', '', 0, (each) => each.healthyPublished - each.healthyDelivered);
+const lost = figure('lost', '', 0, (each) => each.lost);
+const duplicates = figure('duplicate sends', '', 0, (each) => each.duplicateSends);
+const overdue = figure('sent after the deadline', '', 0, (each) => each.sentAfterDeadline);
+const hops = figure('most hops', '', 0, (each) => each.mostHops);
+const drained = figure('struck drained after', ' s', 0, (each) => each.drainedAfterS);
+
+/**
+ * What merchants that stop answering, slow down or drift do to the others: real RabbitMQ, real HTTP, an open loop. Each
+ * fault's run stands beside one without, with the same orders at the same intended times and the same latencies; time
+ * runs from the intended publish to the answer's end.
+ */
+export function isolation(choice: Choice = {}): Scenario {
+  const rateOf = ({ rate }: Case): string => ('perSecond' in rate ? 'fixed' : 'saturating');
+  const faultsOf = (each: Case): readonly Fault[] =>
+    each.faults.filter((fault) => choice.faults?.includes(fault) ?? true);
+  const cases = CASES.filter(
+    (each) => (choice.budgets?.includes(each.budget) ?? true) && (choice.rates?.includes(rateOf(each)) ?? true),
+  );
+  return {
+    name: 'isolation',
+    describe:
+      'what merchants that hang, slow down or drift do to the others, in an open loop to 1,000 merchants, Zipf 1',
+    figures: [ratio, healthy, calm, recovery, bimodal, late, lost, duplicates, overdue, hops, drained, memory],
+    runs: (quick) =>
+      (quick ? cases.filter(({ budget }) => budget === 1000).slice(0, 1) : cases).flatMap((each) =>
+        SYSTEMS.map((peer) => isolated(each, quick ? faultsOf(each).slice(0, 1) : faultsOf(each), peer)),
+      ),
+    goals: (summary) => cases.flatMap((each) => faultsOf(each).flatMap((fault) => goalsOf(summary, each, fault))),
+  };
+}
+
+function placeOf({ rate, budget, struck }: Case): string {
+  const words = 'perSecond' in rate ? `${rate.perSecond}/s` : `${rate.ofSaturation * 100}% of saturation`;
+  return `${words}, ${budget.toLocaleString('en')} in flight, ${struck * 100}%`;
+}
+
+function caseOf(each: Case, fault: Fault): string {
+  return `${placeOf(each)} ${fault}`;
+}
+
+/** What saturates this machine, measured once. */
+let saturating: Promise<number> | undefined;
+
+/** A run without a fault, and then one with each fault beside it. */
+function isolated(asked: Case, faults: readonly Fault[], peer: Peer): Run {
+  return {
+    system: peer.name,
+    label: `${placeOf(asked)} ${faults.join(', ')}: ${peer.name}`,
+    measure: async (pair) => {
+      saturating ??= 'ofSaturation' in asked.rate ? saturation(OURS) : undefined;
+      const rate =
+        'perSecond' in asked.rate
+          ? asked.rate.perSecond
+          : Math.round(asked.rate.ofSaturation * ((await saturating) as number));
+      const setup = { ...asked, rate, seed: pair };
+      const without = await run(setup, peer, undefined);
+      const measured: Measured[] = [];
+      for (const fault of faults) {
+        measured.push(rowOf(caseOf(asked, fault), rate, peer, await run(setup, peer, fault), without));
+      }
+      return measured;
+    },
+  };
+}
+
+function rowOf(ofCase: string, rate: number, peer: Peer, ran: Ran, without: Ran): Measured {
+  return {
+    case: ofCase,
+    system: peer.name,
+    orders: rate * RUN_S,
+    elapsedMs: RUN_S * 1000,
+    cpuMs: ran.cpuMs,
+    peakMb: ran.peakMb,
+    p50Ms: ran.healthy.p50Ms,
+    p99Ms: ran.healthy.p99Ms,
+    isolated: {
+      rate,
+      healthyPublished: ran.healthy.published,
+      healthyDelivered: ran.healthy.delivered,
+      calmP50Ms: without.healthy.p50Ms,
+      calmP99Ms: without.healthy.p99Ms,
+      recoveryRatioP99: ran.recovery.p99Ms / without.recovery.p99Ms,
+      bimodalRatioP99: without.bimodal.p99Ms / without.bimodalCallP99Ms,
+      struck: ran.struck,
+      lost: ran.lost,
+      duplicateSends: ran.duplicateSends,
+      sentAfterDeadline: ran.sentAfterDeadline,
+      mostHops: ran.mostHops,
+      drainedAfterS: ran.drainedAfterS,
+    },
+  };
+}
+
+function goalsOf(summary: Summary, each: Case, fault: Fault): readonly Goal[] {
+  const of = caseOf(each, fault);
+  const typical = (what: Figure): number => summary.median(what, of, OURS.name);
+  const worst = (what: Figure): number => summary.most(what, of, OURS.name);
+  return [
+    atMost(typical(ratio), each.most, `${of}: healthy p99 over calm`),
+    atMost(typical(recovery), RECOVERY_MOST, `${of}: recovery over calm`),
+    atMost(typical(bimodal), BIMODAL_MOST, `${of}: bimodal over its calls' own`),
+    atMost(worst(late), 0, `${of}: healthy orders not delivered`),
+    atMost(worst(lost) + worst(overdue), 0, `${of}: orders lost, or sent after their deadline`),
+    atMost(worst(hops), HOPS_MOST, `${of}: hops`),
+  ];
+}
