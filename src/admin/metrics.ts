@@ -1,6 +1,7 @@
 import { Registry } from '@prometheus-io/client';
 import { type HistogramReading, LATENCY_BOUNDS } from '../histogram.ts';
 import type { ProcessReadings } from '../readings.ts';
+import type { LaneStats } from '../stats.ts';
 
 type Labels = Readonly<Record<string, string>>;
 type Samples = readonly (readonly [labels: Labels, value: number])[];
@@ -10,15 +11,15 @@ export type Metric = { readonly name: string; readonly help: string } & (
   | { readonly type: 'histogram'; readonly read: (readings: ProcessReadings) => HistogramReading }
 );
 
-const BUDGETS = ['calls', 'window_messages', 'window_bytes'] as const;
-
 function byKey(label: string, counts: Readonly<Record<string, number>>): Samples {
   return Object.entries(counts).map(([key, count]) => [{ [label]: key }, count]);
 }
 
-function byBudget([calls, messages, bytes]: readonly [number, number, number]): Samples {
-  const values = [calls, messages, bytes];
-  return BUDGETS.map((budget, index) => [{ budget }, values[index] as number]);
+/** Of the worst lanes those whose orders wait: who is worst when all is well changes all the time, and each would be a new series. */
+function byMerchant({ stats }: ProcessReadings, read: (lane: LaneStats) => number): Samples {
+  return stats.slowest
+    .filter(({ waiting, out }) => waiting + out > 0)
+    .map((lane) => [{ merchant: lane.merchant }, read(lane)]);
 }
 
 /**
@@ -117,16 +118,44 @@ export const METRICS: readonly Metric[] = [
     read: ({ stats }) => stats.onLadder,
   },
   {
-    name: 'orderlane_budget_used',
-    help: 'What is taken of a budget: orders for calls and window_messages, bytes for window_bytes.',
+    name: 'orderlane_orders_unsettled',
+    help: 'Orders in hand: in flight, waiting, or on their way out.',
     type: 'gauge',
-    read: ({ stats }) => byBudget([stats.inFlight, stats.unsettled, stats.unsettledBytes]),
+    read: ({ stats }) => stats.unsettled,
   },
   {
-    name: 'orderlane_budget_limit',
-    help: 'The whole of a budget: --concurrency, --prefetch and --window-bytes.',
+    name: 'orderlane_unsettled_bytes',
+    help: 'Size of the bodies of the orders in hand.',
     type: 'gauge',
-    read: ({ limits }) => byBudget([limits.calls, limits.windowMessages, limits.windowBytes]),
+    read: ({ stats }) => stats.unsettledBytes,
+  },
+  {
+    name: 'orderlane_orders_in_flight_limit',
+    help: 'The most that may be in flight: --concurrency.',
+    type: 'gauge',
+    read: ({ limits }) => limits.calls,
+  },
+  {
+    name: 'orderlane_orders_unsettled_limit',
+    help: 'The most that may be in hand: --prefetch.',
+    type: 'gauge',
+    read: ({ limits }) => limits.windowMessages,
+  },
+  {
+    name: 'orderlane_unsettled_limit_bytes',
+    help: 'The most that their bodies may take: --window-bytes.',
+    type: 'gauge',
+    read: ({ limits }) => limits.windowBytes,
+  },
+  {
+    name: 'orderlane_budget_used_ratio',
+    help: 'What is taken of each of these three limits, 0 to 1: calls, window_messages, window_bytes.',
+    type: 'gauge',
+    read: ({ stats, limits }) => [
+      [{ budget: 'calls' }, stats.inFlight / limits.calls],
+      [{ budget: 'window_messages' }, stats.unsettled / limits.windowMessages],
+      [{ budget: 'window_bytes' }, stats.unsettledBytes / limits.windowBytes],
+    ],
   },
   {
     name: 'orderlane_oldest_unsettled_age_seconds',
@@ -193,15 +222,15 @@ export const METRICS: readonly Metric[] = [
   },
   {
     name: 'orderlane_worst_lane_waiting',
-    help: 'Orders that wait, of the worst lanes only: eight merchants at most.',
+    help: 'Orders that wait, of the worst lanes that have any here or on the ladder: eight merchants at most.',
     type: 'gauge',
-    read: ({ stats }) => stats.slowest.map(({ merchant, waiting }) => [{ merchant }, waiting]),
+    read: (readings) => byMerchant(readings, ({ waiting }) => waiting),
   },
   {
     name: 'orderlane_worst_lane_out',
-    help: 'Orders on the ladder, of the worst lanes only: eight merchants at most.',
+    help: 'Orders on the ladder, of the worst lanes that have any there or waiting: eight merchants at most.',
     type: 'gauge',
-    read: ({ stats }) => stats.slowest.map(({ merchant, out }) => [{ merchant }, out]),
+    read: (readings) => byMerchant(readings, ({ out }) => out),
   },
   {
     name: 'process_cpu_seconds_total',

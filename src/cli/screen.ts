@@ -10,9 +10,14 @@ export interface Line {
 
 const CONTROLS = /\p{Cc}/gu;
 
-/** A line as the terminal gets it: no wider than that, and without what merchants' names could do to it. */
+/** Text without what merchants' names and answers could do to a terminal. */
+export function plain(text: string): string {
+  return text.replace(CONTROLS, '?').trimEnd();
+}
+
+/** A line as the terminal gets it: no wider than that. */
 export function styled(out: NodeJS.WriteStream, { text, format }: Line, width: number): string {
-  const fitting = text.replace(CONTROLS, '?').slice(0, width);
+  const fitting = plain(text).slice(0, width);
   return format === undefined ? fitting : styleText(format, fitting, { stream: out });
 }
 

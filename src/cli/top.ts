@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Argv, CommandModule } from 'yargs';
 import { messageOf, OrderlaneError } from '../errors.ts';
 import type { LanePage, ProcessReadings } from '../readings.ts';
-import { Screen } from './screen.ts';
+import { plain, Screen } from './screen.ts';
 import { Rate } from './stats-lines.ts';
 import { SORTS, type Sort, sorted, topLines } from './top-lines.ts';
 
@@ -66,7 +66,7 @@ async function top(flags: Readonly<Record<string, unknown>>): Promise<void> {
     const { stats, lanes } = await read(sort, filter);
     const shown = sorted(lanes.lanes, sort, filter);
     const lines = topLines({ stats, lanes: shown, total: lanes.total, sort, filter });
-    process.stdout.write(`${lines.map(({ text }) => text.trimEnd()).join('\n')}\n`);
+    process.stdout.write(`${lines.map(({ text }) => plain(text)).join('\n')}\n`);
     return;
   }
   await watch(read, sort, filter);

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { METRICS, registryOf } from '../../src/admin/metrics.ts';
 import { LATENCY_BOUNDS } from '../../src/histogram.ts';
+import type { LaneStats } from '../../src/stats.ts';
 import { READINGS } from './readings.ts';
 
 const UNITS_NOT_BASE = /(?:^|_)(?:milliseconds?|ms|minutes?|hours?|days?|kilobytes?|kb|mb|megabytes?|percent)(?:_|$)/;
@@ -64,8 +65,10 @@ test('values come through, and what a merchant is called cannot break the format
   for (const line of [
     'orderlane_outcomes_total{outcome="delivered"} 8',
     'orderlane_dead_letters_total{reason="rejected"} 2',
-    'orderlane_budget_used{budget="window_bytes"} 600',
-    'orderlane_budget_limit{budget="calls"} 4000',
+    'orderlane_unsettled_bytes 600',
+    'orderlane_unsettled_limit_bytes 1024',
+    'orderlane_budget_used_ratio{budget="window_bytes"} 0.5859375',
+    'orderlane_orders_in_flight_limit 4000',
     'orderlane_broker_connected 1',
     'orderlane_oldest_unsettled_age_seconds 1.5',
     'orderlane_thread_restarts_total{shard="1"} 2',
@@ -74,6 +77,16 @@ test('values come through, and what a merchant is called cannot break the format
   ]) {
     assert.ok(text.includes(`\n${line}\n`), `${line} is missing`);
   }
+});
+
+test('a lane in which nothing waits is no label, however slow its merchant is', async () => {
+  const [lane] = READINGS.stats.slowest;
+  const calm = { ...(lane as LaneStats), merchant: 'calm', waiting: 0, out: 0 };
+  const slowest = [calm, { ...calm, merchant: 'away', out: 7 }];
+  const text = await registryOf(() => ({ ...READINGS, stats: { ...READINGS.stats, slowest } })).print();
+  assert.ok(!text.includes('calm'));
+  assert.match(text, /^orderlane_worst_lane_waiting\{merchant="away"\} 0$/m);
+  assert.match(text, /^orderlane_worst_lane_out\{merchant="away"\} 7$/m);
 });
 
 test('merchants are labels of the few worst lanes only', () => {

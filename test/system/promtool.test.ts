@@ -18,9 +18,10 @@ test('what a process that delivers, retries and dead-letters says of itself is a
 }, async (t) => {
   const broker = await withBroker();
   const queue = broker.queueName();
-  const target = await Target.start(t, ({ merchant }) =>
-    merchant === 'silent' ? 'silent' : { status: merchant === 'down' ? 503 : 200 },
-  );
+  const target = await Target.start(t, ({ merchant }) => {
+    if (merchant === 'silent') return 'silent';
+    return merchant === 'down' ? { status: 503, headers: { 'retry-after': '120' } } : { status: 200 };
+  });
   const flags = ['-b', broker.url, '-Q', queue, '--url', target.urlTemplate, '--allow-host', '127.0.0.1'];
   const log = ['--admin', '127.0.0.1:0', '--log-format', 'json', '--log-level', 'debug'];
   const worker = startCommand(t, ['work', ...flags, ...log]);
@@ -35,7 +36,7 @@ test('what a process that delivers, retries and dead-letters says of itself is a
   await worker.log.until('dead-lettered');
   await worker.log.until('retry');
   const said = await (await fetch(`${base}/metrics`)).text();
-  assert.match(said, /^orderlane_worst_lane_waiting\{merchant="silent"\} 0$/m);
+  assert.match(said, /^orderlane_worst_lane_out\{merchant="down"\} 1$/m);
   assert.match(said, /^orderlane_dead_letters_total\{reason="malformed"\} 1$/m);
   const judged = spawnSync(promtool, ['check', 'metrics'], { input: said, encoding: 'utf8' });
   assert.deepEqual([judged.status, judged.stdout + judged.stderr], [0, '']);
