@@ -40,7 +40,7 @@ export interface Options {
   readonly merchantRate?: string;
   /** A shard whose event loop stands still for this long while it holds orders is replaced. @default 5000 */
   readonly threadTimeoutMs: number;
-  /** An order to which this many threads were lost is dead-lettered. @default 3 */
+  /** An order to which this many threads were lost, or processes while it ran alone, is dead-lettered. @default 3 */
   readonly maxCrashes: number;
   /** Handler module; absent for the built-in forwarder. */
   readonly handler?: string;

@@ -35,6 +35,7 @@ export type DeadReason =
   | 'handler-error'
   | 'max-attempts'
   | 'thread-crash'
+  | 'process-crash'
   /** It may have been sent, and there is no time for another attempt. */
   | 'ambiguous';
 
@@ -74,6 +75,8 @@ type Ending =
       readonly delayMs: number;
       readonly reason: string;
       readonly confirmFirst: boolean;
+      /** How often it came back without a word of an attempt. */
+      readonly returns: number;
       readonly notBefore?: number;
     }
   | { readonly kind: 'dead-letter'; readonly reason: DeadReason; readonly detail: string }

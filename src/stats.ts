@@ -10,7 +10,18 @@ export interface ShardStats {
 }
 
 /** What keeps a lane with orders in it from starting the next one. */
-export type Gate = 'budget' | 'share' | 'suspect' | 'slow' | 'shard' | 'pause' | 'breaker' | 'hold' | 'rate' | 'limit';
+export type Gate =
+  | 'budget'
+  | 'alone'
+  | 'share'
+  | 'suspect'
+  | 'slow'
+  | 'shard'
+  | 'pause'
+  | 'breaker'
+  | 'hold'
+  | 'rate'
+  | 'limit';
 
 export interface LaneStats {
   readonly merchant: string;

@@ -323,6 +323,8 @@ function deliveryOf({ number, merchantId, hop, attempt, publishedAt, notBefore }
     attempt,
     hop,
     crashes: 0,
+    returns: 0,
+    cameBack: 0,
     confirmFirst: false,
     body: '',
     fingerprint: number,

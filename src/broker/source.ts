@@ -17,6 +17,10 @@ export interface Delivery {
   readonly hop: number;
   /** How many threads were lost to this order. */
   readonly crashes: number;
+  /** How often earlier copies came back without a word of an attempt, as the last of them says. */
+  readonly returns: number;
+  /** How often the broker has had this copy back, by its count: processes or connections were lost that held it. */
+  readonly cameBack: number;
   /** The handler's `confirm` must be asked before anything is sent. */
   readonly confirmFirst: boolean;
   readonly body: string;

@@ -13,11 +13,13 @@ import { Lanes } from './lanes.ts';
 import { type Entry, entryOf, expired, keyOf } from './ledger.ts';
 import { Pressure } from './pressure.ts';
 import { readingsOf } from './readings-of.ts';
+import { isSuspicious } from './returns.ts';
 import { Round } from './round.ts';
 import { Scheduler } from './scheduler.ts';
 import { type SettlementOptions, type SettlementParts, Settlements } from './settlements.ts';
 import type { Loss } from './shard.ts';
 import type { ShardPool } from './shard-pool.ts';
+import { Trials } from './trials.ts';
 import { Upkeep } from './upkeep.ts';
 import { WorstLanes } from './worst-lanes.ts';
 
@@ -49,6 +51,7 @@ export class Dispatcher implements Sink {
   readonly #pressure: Pressure;
   readonly #deferral: Deferral;
   readonly #settlements: Settlements;
+  readonly #trials: Trials;
   readonly #worst: WorstLanes;
   readonly #upkeep: Upkeep;
   /** Lanes that have yet to be told of the directory's new entries. */
@@ -66,10 +69,11 @@ export class Dispatcher implements Sink {
     this.#pressure = new Pressure(options.prefetch);
     this.#deferral = new Deferral(options);
     this.#settlements = new Settlements(options, parts, this.#deferral);
+    this.#trials = new Trials(options, { ...parts, settlements: this.#settlements });
     this.#worst = new WorstLanes({
       lanes: this.#lanes,
       calls: () => this.#budget.calls() as Iterable<Entry>, // it is given entries only
-      gateOf: (lane, now) => this.#heldBy(lane, now),
+      gateOf: (lane, now) => this.#shownGate(lane, now),
     });
     this.#upkeep = new Upkeep({
       ...parts,
@@ -101,7 +105,7 @@ export class Dispatcher implements Sink {
       this.#settlements.refuse(delivery, `unknown merchant '${delivery.merchantId}'`);
       return;
     }
-    const entry = entryOf(delivery, lane, key, delivery.redelivered && known === 'new', now);
+    const entry = entryOf(delivery, lane, key, known === 'new', now);
     if (!this.#settlements.ledger.add(entry)) {
       this.#parts.log.warn(
         { merchant: lane.merchantId, order: delivery.orderId, identity: delivery.identity },
@@ -129,8 +133,12 @@ export class Dispatcher implements Sink {
       );
       return;
     }
-    if (this.#draining && lane.merchant.duplicates !== 'idempotent') {
+    if (this.#draining && !mayComeBack(entry)) {
       this.#settlements.release(entry, now);
+      return;
+    }
+    if (isSuspicious(entry)) {
+      this.#trials.received(entry, now);
       return;
     }
     const gate = this.#gateOf(lane, now);
@@ -149,6 +157,7 @@ export class Dispatcher implements Sink {
 
   settled(delivery: Delivery): void {
     this.#settlements.settled(delivery);
+    this.#trials.settled(delivery);
   }
 
   /** What waits and was never sent is let go; what is in flight stays, to be joined by its redelivery. */
@@ -160,6 +169,7 @@ export class Dispatcher implements Sink {
       this.#waiting -= gone.length;
       for (const entry of gone) this.#settlements.letGo(entry);
     }
+    this.#trials.lost(epoch);
   }
 
   // Shards' side
@@ -205,7 +215,7 @@ export class Dispatcher implements Sink {
         this.#settlements.letGo(entry);
         continue;
       }
-      if (this.#draining && entry.lane.merchant.duplicates !== 'idempotent') {
+      if (this.#draining && !mayComeBack(entry)) {
         this.#settlements.release(entry, now);
         continue;
       }
@@ -275,9 +285,9 @@ export class Dispatcher implements Sink {
     if (this.#draining) return;
     this.#draining = true;
     const now = this.#parts.clock.now();
+    this.#trials.drain(now);
     for (const lane of this.#lanes) {
-      if (lane.merchant.duplicates === 'idempotent') continue;
-      const waiting = lane.keepOnly(() => false);
+      const waiting = lane.keepOnly(mayComeBack);
       this.#waiting -= waiting.length;
       for (const entry of waiting) this.#settlements.release(entry, now);
     }
@@ -335,6 +345,9 @@ export class Dispatcher implements Sink {
   #pump(now: number): void {
     if (this.#draining) return;
     this.#now = now;
+    const heldBy = ({ lane }: Entry): Gate | undefined => this.#heldBy(lane, now);
+    for (const entry of this.#trials.due(heldBy, this.#budget.used, now)) this.#start(entry, now);
+    if (this.#trials.holdsOthers(now)) return;
     while (!this.#budget.isFull) {
       const lane = this.#scheduler.next(this.#mayStart);
       if (lane === undefined) {
@@ -347,15 +360,20 @@ export class Dispatcher implements Sink {
         this.#settlements.settle(entry, expired(entry), now);
         continue;
       }
-      entry.state = 'in-flight';
-      entry.startedAt = now;
-      this.#settlements.tally.attempts++;
-      this.#settlements.tally.waited.observe(now - entry.arrivedAt);
-      entry.era = lane.started(now);
-      this.#budget.started(entry);
-      this.#containment.started(entry);
-      this.#parts.shards.hand(entry);
+      this.#start(entry, now);
     }
+  }
+
+  #start(entry: Entry, now: number): void {
+    entry.state = 'in-flight';
+    entry.startedAt = now;
+    this.#settlements.tally.attempts++;
+    this.#settlements.tally.waited.observe(now - entry.arrivedAt);
+    entry.era = entry.lane.started(now);
+    this.#budget.started(entry);
+    this.#containment.started(entry);
+    this.#trials.started(entry, now);
+    this.#parts.shards.hand(entry);
   }
 
   readonly #mayStart = (lane: Lane<Entry>): boolean => {
@@ -364,6 +382,10 @@ export class Dispatcher implements Sink {
     this.#blocked.add(lane);
     return false;
   };
+
+  #shownGate(lane: Lane<Entry>, now: number): Gate | undefined {
+    return this.#heldBy(lane, now) ?? (this.#trials.holdsOthers(now) ? 'alone' : undefined);
+  }
 
   #heldBy(lane: Lane<Entry>, now: number): Gate | undefined {
     return this.#gateOf(lane, now) ?? (this.#budget.isFull ? 'budget' : undefined);
@@ -398,6 +420,7 @@ export class Dispatcher implements Sink {
     lane.ended(entry.era, entry.startedAt, ending, now);
     if (ending.told === 'answered') this.#budget.answered(lane.shard, now - entry.startedAt);
     this.#budget.ended(entry);
+    this.#trials.ended(entry);
     if (lane.waiting > 0) this.#scheduler.offer(lane);
   }
 
@@ -406,6 +429,11 @@ export class Dispatcher implements Sink {
       if (lane.waiting > 0) this.#scheduler.offer(lane);
     }
   }
+}
+
+/** Whether it may go back to the broker as it is, which counts it as having come back, and perhaps as sent. */
+function mayComeBack(entry: Entry): boolean {
+  return entry.lane.merchant.duplicates === 'idempotent' && !isSuspicious(entry);
 }
 
 /** A call that its order's deadline cut short says nothing of a merchant that would have had more time. */

@@ -1,6 +1,7 @@
 import type { Delivery } from '../broker/source.ts';
 import type { Lane } from '../lane/lane.ts';
 import { ACK, type Outcome, type Settlement } from '../outcome.ts';
+import { isSuspicious, returnsOf } from './returns.ts';
 
 /** An order in hand: from its arrival until its settlement is durable. */
 export interface Entry {
@@ -25,11 +26,13 @@ export interface Entry {
   confirmFirst: boolean;
   /** Somebody who is gone may have sent it. */
   readonly possiblySent: boolean;
+  /** How often it came back without a word of an attempt. */
+  readonly returns: number;
   next: Entry | undefined;
 }
 
-/** The entry of a delivery that has just arrived. */
-export function entryOf(delivery: Delivery, lane: Lane<Entry>, key: string, possiblySent: boolean, now: number): Entry {
+/** The entry of a delivery that has just arrived; `isNew` when this process never had the copy before. */
+export function entryOf(delivery: Delivery, lane: Lane<Entry>, key: string, isNew: boolean, now: number): Entry {
   return {
     key,
     delivery,
@@ -44,7 +47,9 @@ export function entryOf(delivery: Delivery, lane: Lane<Entry>, key: string, poss
     earlier: undefined,
     later: undefined,
     confirmFirst: delivery.confirmFirst,
-    possiblySent,
+    possiblySent: (isNew && delivery.redelivered) || isSuspicious(delivery),
+    // What this process had before was not brought back by a process's death.
+    returns: isNew ? returnsOf(delivery) : delivery.returns,
     next: undefined,
   };
 }

@@ -1,6 +1,7 @@
 import { rungFor } from '../ladder.ts';
 import type { DuplicatesPolicy } from '../order.ts';
 import { ACK, brief, type DeadReason, type Outcome, type Settlement } from '../outcome.ts';
+import { lostAlone } from './returns.ts';
 
 /** What the decision rests on, beside the outcome. */
 export interface Facts {
@@ -10,6 +11,8 @@ export interface Facts {
   /** Threads lost to this order so far, this time included. */
   readonly crashes: number;
   readonly maxCrashes: number;
+  /** How often it came back without a word of an attempt, this time included. */
+  readonly returns: number;
   readonly confirmFirst: boolean;
   readonly duplicates: DuplicatesPolicy;
   /** Whether a handler with `confirm` is loaded; without one nobody can be asked. */
@@ -83,6 +86,10 @@ function retry(
   if (facts.crashes >= facts.maxCrashes) {
     return dead('thread-crash', `${facts.crashes} threads were lost to it: ${reason}`);
   }
+  const processes = lostAlone(facts.returns);
+  if (processes >= facts.maxCrashes) {
+    return dead('process-crash', `${processes} processes ended while it ran alone, and it may have been sent`);
+  }
   if (facts.attempt >= facts.maxAttempts) return dead(exhausted, `after ${facts.attempt} attempts: ${reason}`);
   const ceiling = Math.min(facts.backoffMaxMs, facts.backoffMs * 2 ** Math.min(facts.attempt - 1, 30));
   const rung = rungFor(facts.random * ceiling, atLeastMs, facts.leftMs);
@@ -106,6 +113,7 @@ function defer(reason: string, delayMs: number, atLeastMs: number, facts: Facts)
     delayMs: rung.delayMs,
     reason: brief(reason),
     confirmFirst: facts.confirmFirst,
+    returns: facts.returns,
     ...(rung.again ? { notBefore: facts.wall + delayMs } : {}),
   };
 }

@@ -4,6 +4,7 @@ import { ACK, type Outcome, type OutcomeEvent, type Settlement } from '../outcom
 import type { Deferral } from './deferral.ts';
 import { type Entry, keyOf, Ledger } from './ledger.ts';
 import { OnLadder } from './on-ladder.ts';
+import { isSuspicious } from './returns.ts';
 import { type Facts, settlementOf } from './settlement.ts';
 import { Tally } from './tally.ts';
 
@@ -125,7 +126,8 @@ export class Settlements {
 
   /** It was not sent, and comes again; what somebody else may have sent is then as uncertain as now. */
   letGo(entry: Entry): void {
-    if (entry.possiblySent) this.ledger.forget(entry);
+    // A suspicious one carries that with it; the rest of what is known of it must not be lost.
+    if (entry.possiblySent && !isSuspicious(entry.delivery)) this.ledger.forget(entry);
     else this.ledger.end(entry, 'released');
   }
 
@@ -215,6 +217,7 @@ export class Settlements {
       ...this.#options,
       attempt: delivery.attempt,
       crashes: delivery.crashes + (blamed ? 1 : 0),
+      returns: entry.returns,
       confirmFirst: entry.confirmFirst,
       duplicates: merchant.duplicates,
       keyLeftMs: delivery.publishedAt + merchant.keyWindowMs - wall,

@@ -30,6 +30,7 @@ export class Tally {
     'handler-error': 0,
     'max-attempts': 0,
     'thread-crash': 0,
+    'process-crash': 0,
     ambiguous: 0,
   };
 

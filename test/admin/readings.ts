@@ -40,6 +40,7 @@ export const READINGS: ProcessReadings = {
       'handler-error': 0,
       'max-attempts': 0,
       'thread-crash': 0,
+      'process-crash': 0,
       ambiguous: 0,
     },
     parked: 1,

@@ -42,6 +42,7 @@ const STATS: Stats = {
     'handler-error': 0,
     'max-attempts': 0,
     'thread-crash': 0,
+    'process-crash': 0,
     ambiguous: 0,
   },
   parked: 0,

@@ -15,7 +15,17 @@ import { delivery, HandClock, merchant, START, WALL } from '../helpers/deliverie
 /** What of a message its copies differ in, as headers would carry it. */
 type Message = Pick<
   Delivery,
-  'identity' | 'merchantId' | 'body' | 'hop' | 'attempt' | 'crashes' | 'confirmFirst' | 'deadlineAt' | 'notBeforeAt'
+  | 'identity'
+  | 'merchantId'
+  | 'body'
+  | 'hop'
+  | 'attempt'
+  | 'crashes'
+  | 'returns'
+  | 'cameBack'
+  | 'confirmFirst'
+  | 'deadlineAt'
+  | 'notBeforeAt'
 > & { readonly redelivered: boolean; readonly by: number };
 
 interface Publish {
@@ -93,7 +103,13 @@ class Broker implements Source {
 
   /** Everything unacked comes again, at the head of the queue. */
   loseChannel(sink: Sink): void {
-    this.queue.unshift(...[...this.#unacked.values()].map((message) => ({ ...message, redelivered: true })));
+    this.queue.unshift(
+      ...[...this.#unacked.values()].map((message) => ({
+        ...message,
+        redelivered: true,
+        cameBack: message.cameBack + 1,
+      })),
+    );
     this.#unacked = new Map();
     sink.lost(this.#epoch++);
   }
@@ -156,6 +172,8 @@ function copyOf(given: Delivery, settlement: Extract<Settlement, { kind: 'retry'
     hop: countHeader(headers, HEADER.hop, 0),
     attempt: countHeader(headers, HEADER.attempt, 1),
     crashes: countHeader(headers, HEADER.crashes, 0),
+    returns: countHeader(headers, HEADER.returns, 0),
+    cameBack: 0,
     confirmFirst: headers[HEADER.confirmFirst] === true,
     deadlineAt: given.deadlineAt,
     notBeforeAt: notBefore === undefined ? 0 : START + (notBefore - WALL),
@@ -348,6 +366,8 @@ class World {
       hop: 0,
       attempt: 1,
       crashes: 0,
+      returns: 0,
+      cameBack: 0,
       confirmFirst: false,
       deadlineAt: this.clock.now() + 300_000,
       notBeforeAt: 0,

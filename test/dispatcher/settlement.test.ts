@@ -11,6 +11,7 @@ const FACTS: Facts = {
   attempt: 1,
   maxAttempts: 6,
   crashes: 0,
+  returns: 0,
   maxCrashes: 3,
   confirmFirst: false,
   duplicates: 'idempotent',
@@ -73,6 +74,7 @@ function expected(kind: OutcomeKind, facts: Facts): string {
   if (ambiguous && duplicates === 'confirm' && !facts.canConfirm) return 'park';
   if (ambiguous && duplicates === 'idempotent' && facts.keyLeftMs <= 0) return 'park';
   if (facts.crashes >= facts.maxCrashes) return 'dead thread-crash';
+  if (facts.returns >= 3 + facts.maxCrashes) return 'dead process-crash';
   if (attempt >= facts.maxAttempts) return kind === 'failed' ? 'dead handler-error' : 'dead max-attempts';
   if (!inTime) return ambiguous ? 'dead ambiguous' : 'dead expired';
   return `retry ${attempt + 1}${facts.confirmFirst || (ambiguous && duplicates === 'confirm') ? ' confirm' : ''}`;
@@ -83,17 +85,32 @@ test('every outcome is settled by the table, whatever the policy, attempt, crash
   for (const kind of KINDS)
     for (const duplicates of POLICIES)
       for (const attempt of [1, 5, 6, 7])
-        for (const crashes of [0, 2, 3])
+        for (const [crashes, returns] of [
+          [0, 0],
+          [2, 5],
+          [3, 6],
+          [0, 6],
+        ] as const)
           for (const leftMs of [600_000, 1501, 1500, 1000, 0, -1])
             for (const keyLeftMs of duplicates === 'idempotent' ? [86_400_000, 0, -1] : [86_400_000])
               for (const canConfirm of [true, false])
                 for (const confirmFirst of [true, false]) {
-                  const facts = { ...FACTS, duplicates, attempt, crashes, leftMs, keyLeftMs, canConfirm, confirmFirst };
+                  const facts = {
+                    ...FACTS,
+                    duplicates,
+                    attempt,
+                    crashes,
+                    returns,
+                    leftMs,
+                    keyLeftMs,
+                    canConfirm,
+                    confirmFirst,
+                  };
                   const came = settlementOf(outcomeOf(kind), facts);
                   assert.equal(gist(came), expected(kind, facts), `${kind} with ${JSON.stringify(facts)}`);
                   cases++;
                 }
-  assert.equal(cases, 12_960);
+  assert.equal(cases, 17_280);
 });
 
 test('a settlement says all that its carrying out needs', () => {
@@ -111,7 +128,7 @@ test('a settlement says all that its carrying out needs', () => {
     // Retry-After beyond the longest rung, and beyond the longest one that ends in time.
     [outcomeOf('throttled', 550_000), {}, { ...retry, delayMs: 512_000, notBefore: WALL + 550_000 }],
     [outcomeOf('throttled', 5000), { leftMs: 7000 }, { ...retry, delayMs: 4000, notBefore: WALL + 5000 }],
-    [outcomeOf('deferred', 3000), {}, { kind: 'defer', delayMs: 4000, reason: 'why' }],
+    [outcomeOf('deferred', 3000), {}, { kind: 'defer', delayMs: 4000, reason: 'why', returns: 0 }],
     [outcomeOf('deferred', 550_000), {}, { kind: 'defer', delayMs: 512_000, reason: 'why', notBefore: WALL + 550_000 }],
     [
       outcomeOf('not-sent'),
@@ -165,6 +182,7 @@ const anyFacts: fc.Arbitrary<Facts> = fc.record({
   attempt: fc.integer({ min: 1, max: 1100 }),
   maxAttempts: fc.integer({ min: 1, max: 1000 }),
   crashes: fc.nat({ max: 5 }),
+  returns: fc.nat({ max: 9 }),
   maxCrashes: fc.integer({ min: 1, max: 5 }),
   confirmFirst: fc.boolean(),
   duplicates: fc.constantFrom(...POLICIES),
@@ -197,6 +215,7 @@ test('no retry goes past the last attempt, and no deferral counts as one', () =>
       assert.equal(settlement.attempt, facts.attempt + 1);
       assert.ok(settlement.attempt <= facts.maxAttempts);
       assert.ok(settlement.crashes < facts.maxCrashes);
+      assert.ok(facts.returns - 3 < facts.maxCrashes);
     }
     assert.equal(settlement.kind === 'defer', outcome.kind === 'deferred' && settlement.kind !== 'dead-letter');
   });

@@ -6,7 +6,7 @@ import { closeCut, confirmLost, flowCut, publisherCut } from './rows/flow-cuts.t
 import { badMessages } from './rows/input.ts';
 import { oddMerchants } from './rows/merchants.ts';
 import { nameServers } from './rows/names.ts';
-import { crashLoop, kill, rollingStops } from './rows/process.ts';
+import { crashLoop, kill, poison, rollingStops } from './rows/process.ts';
 import { consumerCancelled, consumerTimeout, queueDeleted } from './rows/queue.ts';
 
 import { bindingDeleted, retryNacked, retryUnroutable } from './rows/retries.ts';
@@ -17,6 +17,7 @@ import { threadRows } from './rows/threads.ts';
 export const MATRIX: readonly Row[] = [
   kill,
   crashLoop,
+  poison,
   rollingStops,
   connectionsClosed,
   brokerRestarted,

@@ -40,6 +40,8 @@ export function delivery(fields: Partial<Delivery> = {}): Delivery {
     attempt: 1,
     hop: 0,
     crashes: 0,
+    returns: 0,
+    cameBack: fields.redelivered === true ? 1 : 0,
     confirmFirst: false,
     body,
     fingerprint: crc32(body, crc32(fields.merchantId ?? 'pizza')),

@@ -207,12 +207,14 @@ export class SimulatedChannel extends EventEmitter {
       unacked: 0,
       receive: (copy, deliveryTag) => {
         const redelivered = copy.deliveries > 0;
+        const count = redelivered ? { 'x-delivery-count': copy.deliveries } : {};
+        const properties = { ...copy.properties, headers: { ...copy.properties.headers, ...count } };
         this.connection.toClient(() => {
           if (!this.#isOpen) return;
           this.#given.set(deliveryTag, copy);
           const { history } = stage();
           history.received(copy, this.connection.process);
-          on({ fields: { deliveryTag, redelivered, consumerTag }, properties: copy.properties, content: copy.content });
+          on({ fields: { deliveryTag, redelivered, consumerTag }, properties, content: copy.content });
         });
       },
     };

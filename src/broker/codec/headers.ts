@@ -16,6 +16,8 @@ export const HEADER = {
   attempt: 'orderlane_attempt',
   crashes: 'orderlane_crashes',
   confirmFirst: 'orderlane_confirm_first',
+  /** How often copies of it came back without a word of an attempt. */
+  returns: 'orderlane_returns',
   /** Which process republished it. */
   by: 'orderlane_by',
   /** One publish of ours, to tell which one the broker returns. */
@@ -28,6 +30,11 @@ export const HEADER = {
   replayedFrom: 'orderlane_replayed_from',
   replayedWhy: 'orderlane_replayed_why',
 } as const;
+
+/** A quorum queue's own count, in what it gives out: how often it has had the message back. */
+export const DELIVERY_COUNT = 'x-delivery-count';
+/** RabbitMQ 4's: how often it has given the message out. */
+export const ACQUIRED_COUNT = 'x-acquired-count';
 
 export type Headers = Readonly<Record<string, unknown>>;
 

@@ -14,6 +14,7 @@ export interface Decoded {
   attempt: number;
   hop: number;
   crashes: number;
+  returns: number;
   confirmFirst: boolean;
   body: string;
   fingerprint: number;
@@ -88,6 +89,7 @@ export class JsonCodec {
       attempt: countHeader(headers, HEADER.attempt, 1),
       hop,
       crashes: countHeader(headers, HEADER.crashes, 0),
+      returns: hop === 0 ? 0 : countHeader(headers, HEADER.returns, 0),
       confirmFirst: headers[HEADER.confirmFirst] === true,
       body: '',
       fingerprint: 0,

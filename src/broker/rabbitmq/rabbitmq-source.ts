@@ -3,6 +3,7 @@ import type { Clock } from '../../clock.ts';
 import { OrderlaneError } from '../../errors.ts';
 import { RUNGS_MS } from '../../ladder.ts';
 import type { OutcomeEvent, Settlement } from '../../outcome.ts';
+import { countHeader, DELIVERY_COUNT } from '../codec/headers.ts';
 import { type CodecOptions, JsonCodec } from '../codec/json.ts';
 import type { Delivery, Sink, Source, Window } from '../source.ts';
 import type { AckWindow, Unacked } from './acks.ts';
@@ -271,6 +272,8 @@ export class RabbitmqSource implements Source {
       attempt: decoded.attempt,
       hop: decoded.hop,
       crashes: decoded.crashes,
+      returns: decoded.returns,
+      cameBack: message.fields.redelivered ? countHeader(message.properties.headers ?? {}, DELIVERY_COUNT, 1) : 0,
       confirmFirst: decoded.confirmFirst,
       body: decoded.body,
       fingerprint: decoded.fingerprint,

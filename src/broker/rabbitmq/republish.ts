@@ -1,7 +1,7 @@
 import type { MessageProperties, Options } from 'amqplib';
 import type { DeadLetter } from '../../dead-letter.ts';
 import { brief, type Settlement } from '../../outcome.ts';
-import { HEADER } from '../codec/headers.ts';
+import { ACQUIRED_COUNT, DELIVERY_COUNT, HEADER } from '../codec/headers.ts';
 import type { Delivery } from '../source.ts';
 import { names } from './topology.ts';
 
@@ -29,6 +29,8 @@ export function republish(
     [HEADER.by]: instance,
   };
   delete headers[HEADER.notBefore];
+  // What was counted of this copy says nothing of the next.
+  for (const count of [DELIVERY_COUNT, ACQUIRED_COUNT, HEADER.returns]) delete headers[count];
   // A publisher may have been told to drop messages late or to route copies; neither is for a republished one.
   delete headers['CC'];
   delete headers['BCC'];
@@ -46,6 +48,7 @@ export function republish(
       headers[HEADER.crashes] = settlement.kind === 'retry' ? settlement.crashes : delivery.crashes;
       headers[HEADER.confirmFirst] = settlement.confirmFirst;
       headers[HEADER.reason] = brief(settlement.reason);
+      if (settlement.kind === 'defer' && settlement.returns > 0) headers[HEADER.returns] = settlement.returns;
       if (settlement.notBefore !== undefined) headers[HEADER.notBefore] = Math.round(settlement.notBefore);
       return { queue: names.rung(queue, settlement.delayMs), properties: carried(properties, headers) };
     }
@@ -69,8 +72,9 @@ const LEFT_BEHIND = [
   HEADER.crashes,
   HEADER.notBefore,
   HEADER.publishId,
-  'x-delivery-count',
-  'x-acquired-count',
+  HEADER.returns,
+  DELIVERY_COUNT,
+  ACQUIRED_COUNT,
   'CC',
   'BCC',
 ];

@@ -39,6 +39,7 @@ test('an order that is nothing but JSON is read by its body', () => {
     attempt: 1,
     hop: 0,
     crashes: 0,
+    returns: 0,
     confirmFirst: false,
     body: text,
     fingerprint: crc32(text, crc32('pizza')),

@@ -12,7 +12,7 @@ type Elsewhere = Exclude<Settlement, { kind: 'ack' }>;
 const RETRY: Elsewhere = { kind: 'retry', delayMs: 4000, attempt: 3, reason: 'reset', confirmFirst: true, crashes: 2 };
 const DEAD: Elsewhere = { kind: 'dead-letter', reason: 'max-attempts', detail: 'after 6 attempts: reset' };
 const PARK: Elsewhere = { kind: 'park', detail: 'may have been sent: reset' };
-const DEFER = { kind: 'defer', delayMs: 1000, reason: 'shutting down', confirmFirst: true } as Elsewhere;
+const DEFER = { kind: 'defer', delayMs: 1000, reason: 'shutting down', confirmFirst: true, returns: 0 } as Elsewhere;
 const DEADLINE = WALL + 300_000;
 
 const GIVEN = delivery({

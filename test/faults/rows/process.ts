@@ -1,5 +1,9 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { uniform } from '../../../src/sim/random.ts';
 import { parseScenario } from '../../../src/sim/scenario.ts';
+import type { TakenMessage } from '../../../src/sim/take-all.ts';
 import type { Command } from '../../helpers/command.ts';
 import type { Row } from '../row.ts';
 import { ENDLESS } from '../stage.ts';
@@ -92,5 +96,52 @@ export const rollingStops: Row = {
     if (ambiguous.length > 0)
       throw new Error(`expected no ambiguous outcome, got ${ambiguous.length}: ${ambiguous[0]}`);
     return { bound: 0, recoveredMs };
+  },
+};
+
+const KILLER = fileURLToPath(new URL('../handlers/process-killer.ts', import.meta.url));
+const MAX_CRASHES = 2;
+/** It comes back twice, is lost among few, and is then lost alone. */
+const DEATHS = 3 + MAX_CRASHES;
+
+/** One order kills its process whenever it runs: it is found, nobody else is blamed, and the processes live on. */
+export const poison: Row = {
+  name: 'poison',
+  fault: 'an order that kills the whole process whenever it runs',
+  limitMs: 600_000,
+  async play(stage) {
+    const [orders, prefetch, concurrency] = [stage.full ? 5_000 : 600, 400, 200];
+    await stage.merchants({ default: { latency: { distribution: 'uniform', min: '20ms', max: '200ms' } } });
+    const lines: string[] = [];
+    for (let n = 0; n < orders; n++) lines.push(JSON.stringify({ id: `o-${n}`, merchant_id: `m-${1 + (n % 20)}` }));
+    lines.splice(orders / 4, 0, JSON.stringify({ id: 'bad', merchant_id: 'm-7', act: 'kills its process' }));
+    const file = join(stage.dir, 'orders.ndjson');
+    await writeFile(file, `${lines.join('\n')}\n`);
+    await stage.publish({ file });
+    const limits = ['--prefetch', String(prefetch), '-c', String(concurrency), '--max-crashes', String(MAX_CRASHES)];
+    const recoveredMs: number[] = [];
+    let deaths = 0;
+    for (;;) {
+      const begun = performance.now();
+      const worker = stage.startWork('--handler', KILLER, ...limits);
+      const called = stage.nextCall(begun);
+      const end = await worker.ended;
+      if (end === 0) {
+        recoveredMs.push(await called);
+        break;
+      }
+      if (end !== 'SIGKILL')
+        throw new Error(`expected work to be killed or to end with 0, got ${end}: ${worker.stderr()}`);
+      if (++deaths > DEATHS) throw new Error(`expected the order to be found after ${DEATHS} deaths, it kills on`);
+    }
+    if (deaths !== DEATHS) throw new Error(`expected ${DEATHS} processes to die of it, ${deaths} did`);
+    // The bad order is never posted, so when one order is dead and none is lost, it is that one.
+    const judgeDead = (dead: readonly TakenMessage[]): string[] =>
+      dead
+        .filter(({ reason }) => reason !== 'process-crash')
+        .map((each) => `expected process-crash, got ${each.reason}`);
+    // Of what was in flight at a death nobody has heard the end.
+    const bound = DEATHS * prefetch;
+    return { bound, boundPerMessage: DEATHS, recoveredMs, deadLettered: 1, judgeDead };
   },
 };

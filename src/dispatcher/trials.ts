@@ -1,0 +1,181 @@
+import type { Gate } from '../stats.ts';
+import type { Delivery } from '../broker/source.ts';
+import { deferred } from './deferral.ts';
+import { type Entry, expired } from './ledger.ts';
+import { isSuspicious, isToRunAlone, lostAlone } from './returns.ts';
+import type { SettlementParts, Settlements } from './settlements.ts';
+
+export interface TrialParts extends Pick<SettlementParts, 'random' | 'log'> {
+  readonly settlements: Pick<Settlements, 'settle' | 'release' | 'letGo'>;
+}
+
+/** How many suspicious orders may be in flight beside each other: as many as can then be tried one by one. */
+const AT_ONCE = 100;
+/** How long they are gathered for: what comes with them must be out of our hands before one of them may end the process. */
+const GATHER_MS = 100;
+/** How long a lone order waits for what is in flight to end; what hangs must not keep it for ever. */
+const QUIET_MS = 1_000;
+/** How long it waits for the others to be out of our hands, which takes confirms. */
+const GIVE_UP_MS = 5_000;
+/** How long nothing else starts because of it: its merchant may hang, and the others' orders are due. */
+const ALONE_MS = 5_000;
+/** The shortest rung, for a fresh copy. */
+const AWAY_MS = 1_000;
+/**
+ * Those for whom there was no room go to one of so many rungs by chance: what went away together would come back together,
+ * and only a few of them would find room each time.
+ */
+const RUNGS_ALONE = 3;
+const RUNGS_AMONG_FEW = 5;
+
+interface Waiting {
+  readonly entry: Entry;
+  readonly since: number;
+}
+
+type State =
+  | { readonly kind: 'free' }
+  /** A lone order waits for the others to end, or to be out of our hands. */
+  | ({ readonly kind: 'waiting' } & Waiting)
+  | ({ readonly kind: 'alone' } & Waiting);
+
+/**
+ * Finds the order that processes die of, and keeps the others from paying for it. A process that dies leaves nothing but the
+ * broker's count of how often each message has come back, and all that it held has come back. So an order that has done
+ * so twice is put out for a trial: a fresh copy says how often it has come back, and of these few run beside each other. One
+ * whose copy comes back again runs alone. Then at the next death one order's count rises, and one that has been lost alone
+ * often enough is dead-lettered. An attempt that comes back, whatever it came to, ends the trial.
+ */
+export class Trials {
+  readonly #maxCrashes: number;
+  readonly #parts: TrialParts;
+  #state: State = { kind: 'free' };
+  /** Those that are to run among few, and have not started yet. */
+  #few: Waiting[] = [];
+  /** Suspicious orders in flight, the lone one not counted. */
+  #beside = 0;
+  /** Those sent away that are still ours until their confirm comes. */
+  readonly #leaving = new Set<Delivery>();
+
+  constructor({ maxCrashes }: { readonly maxCrashes: number }, parts: TrialParts) {
+    this.#maxCrashes = maxCrashes;
+    this.#parts = parts;
+  }
+
+  /** Nothing else may start. */
+  holdsOthers(now: number): boolean {
+    const state = this.#state;
+    return state.kind === 'waiting' || (state.kind === 'alone' && now - state.since < ALONE_MS);
+  }
+
+  /** A suspicious order has come: it waits here until it is due, or is settled. */
+  received(entry: Entry, now: number): void {
+    const { settlements, log } = this.#parts;
+    const { lane, delivery, returns } = entry;
+    if (lostAlone(returns) >= this.#maxCrashes) {
+      settlements.settle(entry, { kind: 'ambiguous', reason: 'its process ended' }, now);
+      return;
+    }
+    if (returns > delivery.returns) {
+      log.warn(
+        { merchant: lane.merchantId, order: delivery.orderId, returns },
+        `an order has come back ${returns} times: a process may have died of it, and it is to run ${manner(entry)}`,
+      );
+      this.#sendAway(entry, now);
+    } else if (this.#state.kind !== 'free') this.#sendAway(entry, now);
+    else if (isToRunAlone(entry)) this.#state = { kind: 'waiting', entry, since: now };
+    else if (this.#few.length + this.#beside < AT_ONCE) this.#few.push({ entry, since: now });
+    else this.#sendAway(entry, now);
+  }
+
+  /**
+   * The orders that are to start now.
+   *
+   * @param gateOf what keeps an order's lane from starting anything, trials aside
+   */
+  *due(gateOf: (entry: Entry) => Gate | undefined, inFlight: number, now: number): Generator<Entry> {
+    if (this.#leaving.size === 0) {
+      while (this.#state.kind === 'free' && now - (this.#few[0]?.since ?? now) >= GATHER_MS) {
+        const { entry } = this.#few.shift() as Waiting;
+        if (this.#mayStart(entry, gateOf(entry), now)) yield entry;
+      }
+    }
+    const state = this.#state;
+    if (state.kind !== 'waiting') return;
+    const waitedMs = now - state.since;
+    // A confirm that does not come must not keep everybody waiting; this one goes the way of the others.
+    if (this.#leaving.size > 0 && waitedMs >= GIVE_UP_MS) {
+      this.#state = { kind: 'free' };
+      this.#sendAway(state.entry, now);
+    } else if (this.#leaving.size === 0 && waitedMs >= (inFlight === 0 ? GATHER_MS : QUIET_MS)) {
+      if (this.#mayStart(state.entry, gateOf(state.entry), now)) yield state.entry;
+      else this.#state = { kind: 'free' };
+    }
+  }
+
+  started(entry: Entry, now: number): void {
+    const state = this.#state;
+    if (state.kind === 'waiting' && state.entry === entry) this.#state = { kind: 'alone', entry, since: now };
+    else if (isSuspicious(entry)) this.#beside++;
+  }
+
+  /** It is not in flight any more. */
+  ended(entry: Entry): void {
+    const state = this.#state;
+    if (state.kind === 'alone' && state.entry === entry) this.#state = { kind: 'free' };
+    else if (isSuspicious(entry)) this.#beside--;
+  }
+
+  /** Its next copy is durable. */
+  settled(delivery: Delivery): void {
+    this.#leaving.delete(delivery);
+  }
+
+  /** The channel of this epoch is gone: what waits here will come again. */
+  lost(epoch: number): void {
+    for (const entry of this.#takeWaiting(({ delivery }) => delivery.epoch <= epoch)) {
+      this.#parts.settlements.letGo(entry);
+    }
+    for (const delivery of this.#leaving) if (delivery.epoch <= epoch) this.#leaving.delete(delivery);
+  }
+
+  drain(now: number): void {
+    for (const entry of this.#takeWaiting(() => true)) this.#parts.settlements.release(entry, now);
+  }
+
+  #takeWaiting(which: (entry: Entry) => boolean): Entry[] {
+    const taken = this.#few.filter(({ entry }) => which(entry)).map(({ entry }) => entry);
+    this.#few = this.#few.filter(({ entry }) => !which(entry));
+    const state = this.#state;
+    if (state.kind === 'waiting' && which(state.entry)) {
+      this.#state = { kind: 'free' };
+      taken.push(state.entry);
+    }
+    return taken;
+  }
+
+  /** Whether nothing but other trials is in its way; it is settled when something is. */
+  #mayStart(entry: Entry, gate: Gate | undefined, now: number): boolean {
+    const { settlements, random } = this.#parts;
+    const { lane, delivery } = entry;
+    if (now < delivery.deadlineAt && gate === undefined) return true;
+    const isLate = now >= delivery.deadlineAt;
+    settlements.settle(entry, isLate ? expired(entry) : deferred(lane, gate, delivery.hop, random(), now), now);
+    return false;
+  }
+
+  /** For a fresh copy, or because others are tried. */
+  #sendAway(entry: Entry, now: number): void {
+    const { settlements, random } = this.#parts;
+    const isFresh = entry.returns === entry.delivery.returns;
+    const rungs = isToRunAlone(entry) ? RUNGS_ALONE : RUNGS_AMONG_FEW;
+    const delayMs = AWAY_MS * (isFresh ? 2 ** Math.floor(random() * rungs) : 1);
+    const reason = `it has come back ${entry.returns} times, and is to run ${manner(entry)}; it may have been sent`;
+    this.#leaving.add(entry.delivery);
+    settlements.settle(entry, { kind: 'deferred', reason, delayMs, atLeastMs: 0 }, now);
+  }
+}
+
+function manner(entry: Entry): string {
+  return isToRunAlone(entry) ? 'alone' : 'among few';
+}
