@@ -94,6 +94,8 @@ export class Trials {
    * @param gateOf what keeps an order's lane from starting anything, trials aside
    */
   *due(gateOf: (entry: Entry) => Gate | undefined, inFlight: number, now: number): Generator<Entry> {
+    // A confirm that does not come must not keep them waiting: being among few condemns nobody.
+    if (now - (this.#few[0]?.since ?? now) >= GIVE_UP_MS) this.#leaving.clear();
     if (this.#leaving.size === 0) {
       while (this.#state.kind === 'free' && now - (this.#few[0]?.since ?? now) >= GATHER_MS) {
         const { entry } = this.#few.shift() as Waiting;
