@@ -33,7 +33,8 @@ export type Confirmation = 'there' | 'not-there';
 
 export interface Handler {
   /**
-   * Delivers one order. Returning means `delivered`, whatever it returns. What it throws becomes an outcome: see
+   * Delivers one order. Returning means `delivered`, whatever it returns; with `--outcomes` that is in the order's event, as
+   * JSON of 4,096 bytes at most. What it throws becomes an outcome: see
    * DeliveryError.
    */
   deliver(order: Order, ctx: Context): unknown;
