@@ -3,7 +3,7 @@ import type { Stage } from '../stage.ts';
 
 const FAILING = ['m-1', 'm-2', 'm-3'];
 const THROTTLED = ['m-4', 'm-5'];
-/** Healthy merchants, merchants that need retries, and lanes that are held and would defer. */
+/** Healthy merchants, merchants that need retries, and lanes that are held. */
 const SCENARIO = {
   default: { latency: { distribution: 'uniform', min: '5ms', max: '60ms' } },
   rules: [
@@ -12,7 +12,10 @@ const SCENARIO = {
   ],
 };
 
-/** The broker takes no message while it lasts: acks flow on, healthy orders are delivered, the rest waits in the window. */
+/**
+ * The broker takes no message while it lasts: acks flow on, healthy orders are delivered, the rest waits in the window, and
+ * nothing is written to a broker that does not read.
+ */
 function alarm(name: string, fault: string, raise: readonly string[], clear: readonly string[]): Row {
   return {
     name,
@@ -23,7 +26,14 @@ function alarm(name: string, fault: string, raise: readonly string[], clear: rea
       const published = await stage.messages();
       const ill = new Set([...FAILING, ...THROTTLED]);
       const healthy = new Set(published.filter(({ merchant }) => !ill.has(merchant)).map(({ key }) => key));
-      const worker = await stage.work('-c', '20', '--max-attempts', '100', '--backoff', '100ms', '--backoff-max', '1s');
+      const proxy = await stage.proxy();
+      let publishes = 0;
+      proxy.policy = ({ kind }) => {
+        if (kind === 'basic.publish') publishes++;
+        return 'pass';
+      };
+      const limits = ['-c', '20', '--max-attempts', '100'];
+      const worker = await stage.work('-b', proxy.url, ...limits, '--backoff', '100ms', '--backoff-max', '1s');
       await merchants.until(({ requests }) => requests >= 50);
       await stage.broker.ctl(...raise);
       stage.after(() => stage.broker.ctl(...clear));
@@ -33,8 +43,11 @@ function alarm(name: string, fault: string, raise: readonly string[], clear: rea
           [...merchants.receipts].filter(({ key, accepted }) => accepted > 0 && healthy.has(key)).length ===
           healthy.size,
       );
+      const written = publishes;
       // Acks too have flowed on: what is unsettled now is no more than the ill ones' orders.
       await stage.until(worker, ({ unsettled }) => unsettled <= published.length - healthy.size);
+      if (publishes > written)
+        throw new Error(`expected no publish to a broker that takes none, got ${publishes - written}`);
       const clearedAt = performance.now();
       await stage.broker.ctl(...clear);
       const recoveredMs = [await stage.nextCall(clearedAt)];

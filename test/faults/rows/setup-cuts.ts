@@ -7,7 +7,10 @@ import { ENDLESS, type Stage } from '../stage.ts';
 
 /** With which frame of the broker's a connection is set up. */
 const LAST: Readonly<Record<string, string>> = { publishing: 'confirm.select-ok', consuming: 'basic.consume-ok' };
+/** Orders a second. */
 const RATE = 50;
+/** Every process is told to stop at its first call: more would pile up from one to the next. */
+const START_RATE = 5;
 
 /** Every connection attempt is cut at one frame more than the last, until one is set up before it comes to that. */
 export const setupCut: Row = {
@@ -80,7 +83,7 @@ export const startCut: Row = {
   async play(stage) {
     await stage.merchants(QUICK);
     const proxy = await stage.proxy();
-    const load = await stage.publishing({ orders: ENDLESS, rate: RATE });
+    const load = await stage.publishing({ orders: ENDLESS, rate: START_RATE });
     const recoveredMs: number[] = [];
     for (const [index, role] of ROLES.entries()) {
       for (const side of SIDES) {
