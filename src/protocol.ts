@@ -32,8 +32,12 @@ export interface Batch {
   readonly kind: 'batch';
   /** ORDER_FIELDS values an order. */
   readonly orders: readonly (string | number)[];
-  /** Merchants that this thread sees for the first time, or that changed. */
-  readonly merchants?: readonly Merchant[];
+  /**
+   * Merchants that this thread sees for the first time, or that changed. One that has all but ID and URL in common with the whole
+   * one sent last, now or earlier, is two strings, the URL empty when there is none: mostly they are alike, and an object costs
+   * three times as much on its way, and a copy of its headers.
+   */
+  readonly merchants?: readonly (Merchant | string)[];
   /** Merchants whose lanes are gone. */
   readonly forget?: readonly string[];
 }

@@ -1,3 +1,4 @@
+import type { Merchant } from '../order.ts';
 import { type Batch, ORDER_FIELDS } from '../protocol.ts';
 import type { Entry } from './ledger.ts';
 
@@ -6,7 +7,9 @@ export class Outbox {
   /** What the thread knows of each merchant. */
   readonly #known = new Map<string, unknown>();
   #orders: (string | number)[] = [];
-  #merchants: NonNullable<Batch['merchants']>[number][] = [];
+  #merchants: (Merchant | string)[] = [];
+  /** The merchant that the thread was sent last as a whole. */
+  #pattern: Merchant | undefined;
   #forget: string[] = [];
 
   get size(): number {
@@ -18,7 +21,7 @@ export class Outbox {
     const { merchant } = entry.lane;
     if (this.#known.get(merchant.id) !== merchant) {
       this.#known.set(merchant.id, merchant);
-      this.#merchants.push(merchant);
+      this.#tell(merchant);
     }
     this.#orders.push(
       slot,
@@ -32,6 +35,15 @@ export class Outbox {
       delivery.publishedAt,
       delivery.body,
     );
+  }
+
+  #tell(merchant: Merchant): void {
+    if (this.#pattern !== undefined && isLike(merchant, this.#pattern)) {
+      this.#merchants.push(merchant.id, merchant.url ?? '');
+      return;
+    }
+    this.#pattern = merchant;
+    this.#merchants.push(merchant);
   }
 
   /** A merchant's lane is gone: its entry need not be kept. */
@@ -54,6 +66,7 @@ export class Outbox {
   /** For a new thread, which knows nothing. */
   reset(): void {
     this.#known.clear();
+    this.#pattern = undefined;
     this.#clear();
   }
 
@@ -62,4 +75,11 @@ export class Outbox {
     this.#merchants = [];
     this.#forget = [];
   }
+}
+
+/** Whether they differ in nothing but ID and URL. Headers that are equal are mostly the same object. */
+function isLike(one: Merchant, other: Merchant): boolean {
+  const keys = Object.keys(one) as (keyof Merchant)[];
+  if (keys.length !== Object.keys(other).length) return false;
+  return keys.every((key) => key in other && (key === 'id' || key === 'url' || one[key] === other[key]));
 }

@@ -44,6 +44,8 @@ const TURN_MS = 10;
 export class Runner {
   readonly #parts: RunnerParts;
   readonly #merchants = new Map<string, Merchant>();
+  /** The merchant that came last as a whole; see Batch. */
+  #pattern: Merchant | undefined;
   #batches: Batch[] = [];
   /** When this turn is over, on the clock's monotonic scale; absent before it has started an order. */
   #turnEndsAt: number | undefined;
@@ -76,7 +78,7 @@ export class Runner {
   #take(batch: Batch): void {
     // In this order: a merchant that was idle may be forgotten and come back in one batch.
     for (const merchantId of batch.forget ?? []) this.#merchants.delete(merchantId);
-    for (const merchant of batch.merchants ?? []) this.#merchants.set(merchant.id, merchant);
+    this.#learn(batch.merchants ?? []);
     const { orders } = batch;
     const { table } = this.#parts;
     for (let i = 0; i < orders.length; i += ORDER_FIELDS) {
@@ -93,6 +95,20 @@ export class Runner {
       table.running(slot, generation);
       this.#start(slot, generation, order, orders[i + 6] === 1, orders[i + 7] as number);
       table.running(NONE, 0);
+    }
+  }
+
+  #learn(merchants: NonNullable<Batch['merchants']>): void {
+    for (let i = 0; i < merchants.length; i++) {
+      const each = merchants[i] as Merchant | string;
+      if (typeof each === 'string') {
+        const url = merchants[++i] as string;
+        const alike = { ...(this.#pattern as Merchant), id: each };
+        this.#merchants.set(each, url === '' ? alike : { ...alike, url });
+      } else {
+        this.#pattern = each;
+        this.#merchants.set(each.id, each);
+      }
     }
   }
 

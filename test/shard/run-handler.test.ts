@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { systemClock } from '../../src/clock.ts';
 import type { Handler } from '../../src/handler.ts';
 import type { HttpClient } from '../../src/merchant/http-client.ts';
+import type { Merchant } from '../../src/order.ts';
 import type { Batch } from '../../src/protocol.ts';
 import { Runner } from '../../src/shard/run-handler.ts';
 import { SlotTable } from '../../src/slot-table.ts';
@@ -67,4 +68,20 @@ test('what comes while batches wait goes behind them', async () => {
   process.nextTick(() => runner.accept(batchOf('c')));
   while (seen.length < 3) await new Promise(setImmediate);
   assert.deepEqual(seen, ['a', 'b', 'c']);
+});
+
+test('merchants that are told as alike have all but ID and URL of the whole one before them', async () => {
+  const seen = new Map<string, Merchant>();
+  const { runner, batchOf } = runnerOf((order, ctx) => {
+    seen.set(order.id, ctx.merchant);
+  });
+  const [a, bare] = [merchantOf('https://pos.example/a', { 'x-key': '1' }), merchantOf(undefined)];
+  const of = (merchantId: string, batch: Batch): Batch => ({ ...batch, orders: batch.orders.with(2, merchantId) });
+  runner.accept({ ...of('b', batchOf('1')), merchants: [{ ...a, id: 'a' }, 'b', 'https://pos.example/b'] });
+  runner.accept({ ...of('c', batchOf('2')), merchants: ['c', 'https://pos.example/c'] });
+  runner.accept({ ...of('e', batchOf('3')), merchants: [{ ...bare, id: 'd' }, 'e', ''] });
+  while (seen.size < 3) await new Promise(setImmediate);
+  assert.deepEqual(seen.get('1'), { ...a, id: 'b', url: 'https://pos.example/b' });
+  assert.deepEqual(seen.get('2'), { ...a, id: 'c', url: 'https://pos.example/c' });
+  assert.deepEqual(seen.get('3'), { ...bare, id: 'e' });
 });
