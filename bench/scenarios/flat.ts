@@ -1,7 +1,7 @@
 import type { Peer } from '../peer.ts';
 import { orderlane } from '../peers/orderlane.ts';
 import { plain } from '../peers/plain.ts';
-import { cpuPerOrder, memory, once, perSecond, type Run, type Scenario } from '../scenario.ts';
+import { cpuPerOrder, type Figure, type Goal, memory, once, perSecond, type Run, type Scenario } from '../scenario.ts';
 import type { Summary } from '../summary.ts';
 import { atMost } from '../summary.ts';
 import { trial } from '../trial.ts';
@@ -29,7 +29,8 @@ export const backlog: Scenario = {
       // A million orders take two minutes to publish.
       return orders > LARGE ? once(runs) : runs;
     }),
-  goals: (summary) => flatness(summary, BACKLOGS.map(waiting)),
+  // The smallest is over before the heap has grown to what it needs.
+  goals: (summary) => flatness(summary, BACKLOGS.map(waiting), BACKLOGS.slice(1).map(waiting)),
 };
 
 export const merchants: Scenario = {
@@ -54,12 +55,16 @@ export const merchants: Scenario = {
 };
 
 /** From the smallest case that was measured to the largest, pair by pair. */
-function flatness(summary: Summary, cases: readonly string[]): ReturnType<Scenario['goals']> {
-  const measured = cases.filter((each) => summary.cases.includes(each));
-  const [smallest, largest] = [measured[0] ?? '', measured.at(-1) ?? ''];
-  const grew = `from ${smallest} to ${largest}`;
-  return [
-    atMost(summary.ratio(cpuPerOrder, largest, SYSTEM, SYSTEM, smallest), GROWTH_MOST, `CPU per order ${grew}`),
-    atMost(summary.ratio(memory, largest, SYSTEM, SYSTEM, smallest), GROWTH_MOST, `memory ${grew}`),
-  ];
+function flatness(
+  summary: Summary,
+  cases: readonly string[],
+  ofMemory: readonly string[] = cases,
+): ReturnType<Scenario['goals']> {
+  const grown = (figure: Figure, among: readonly string[]): Goal => {
+    const measured = among.filter((each) => summary.cases.includes(each));
+    const [smallest, largest] = [measured[0] ?? '', measured.at(-1) ?? ''];
+    const ratio = measured.length < 2 ? Number.NaN : summary.ratio(figure, largest, SYSTEM, SYSTEM, smallest);
+    return atMost(ratio, GROWTH_MOST, `${figure.name} from ${smallest} to ${largest}`);
+  };
+  return [grown(cpuPerOrder, cases), grown(memory, ofMemory)];
 }
