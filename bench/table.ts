@@ -1,0 +1,35 @@
+/** Prints scenarios' raw results as Markdown: `node bench/table.ts bench/results/*.jsonl`. */
+import { readResults } from './results.ts';
+import { scenarios } from './scenarios/index.ts';
+import { Summary } from './summary.ts';
+
+for (const path of process.argv.slice(2)) {
+  const { machine, rows } = readResults(path);
+  const scenario = scenarios.find(({ name }) => name === rows[0]?.scenario);
+  if (scenario === undefined)
+    throw new Error(`${path}: expected rows of a scenario, got ${rows[0]?.scenario ?? 'none'}`);
+  const summary = new Summary(rows);
+  const { figures } = scenario;
+  const kind = machine.quick ? ', a quick run, no result' : '';
+  const place = `${machine.date.slice(0, 10)}, Node ${machine.node}, ${machine.cores} x ${machine.cpu}, ${machine.memoryGb} GB${kind}`;
+  const lines = [
+    `### ${scenario.name}`,
+    '',
+    `${place}; median (minimum to maximum); the ratio of ${figures[0].name} is to the first system of the case, the median of rounds.`,
+    '',
+    `| case | system | runs | ${figures.map(({ name }) => name).join(' | ')} | ratio |`,
+    `|${' --- |'.repeat(figures.length + 4)}`,
+  ];
+  for (const ofCase of summary.cases) {
+    const [first = '', ...others] = summary.systems(ofCase);
+    for (const system of [first, ...others]) {
+      const runs = rows.filter((row) => row.case === ofCase && row.system === system).length;
+      const shown = figures.map((figure) => summary.text(figure, ofCase, system)).join(' | ');
+      const ratio = system === first ? '' : summary.ratio(figures[0], ofCase, system, first).toFixed(2);
+      lines.push(`| ${ofCase} | ${system} | ${runs} | ${shown} | ${ratio} |`);
+    }
+  }
+  const goals = scenario.goals(summary).filter(({ met }) => met !== undefined);
+  lines.push('', ...goals.map(({ says, met }) => `- ${met === true ? 'met' : '**missed**'}: ${says}`), '');
+  process.stdout.write(`${lines.join('\n')}\n`);
+}
