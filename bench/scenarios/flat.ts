@@ -15,6 +15,10 @@ const served = (merchants: number): string => `${merchants.toLocaleString('en')}
 const LARGE = 100_000;
 const BACKLOGS = [10_000, 100_000, 1_000_000];
 const MERCHANTS = [100, 10_000, 100_000];
+/** So many orders come before, two for each of the most merchants: what an order costs, and not what a merchant costs once. */
+const KNOWN_BY = 200_000;
+/** That cost: most orders bring a merchant that is new. */
+const FIRST = 'most merchants new';
 
 /** The forwarder is not needed to see what grows: without calls, what grows is a larger part of the cost. */
 export const backlog: Scenario = {
@@ -39,17 +43,21 @@ export const merchants: Scenario = {
   figures: [cpuPerOrder, memory, perSecond],
   runs: (quick) =>
     MERCHANTS.flatMap((count) => {
-      const run = (peer: Peer): Run =>
+      const run = (peer: Peer, ofCase = served(count), warmup = KNOWN_BY): Run =>
         trial({
-          case: served(count),
+          case: ofCase,
           peer,
-          warmup: WARMUP,
+          warmup,
           orders: quick ? 30_000 : ORDERS,
           concurrency: 4000,
           batch: { merchants: count },
         });
       // Who has no lanes does not see how many merchants there are.
-      return [...once([run(plain('ack'))]), run(orderlane('noop'))];
+      return [
+        ...once([run(plain('ack'))]),
+        run(orderlane('noop')),
+        ...(count === MERCHANTS.at(-1) ? [run(orderlane('noop'), FIRST, WARMUP)] : []),
+      ];
     }),
   goals: (summary) => flatness(summary, MERCHANTS.map(served)),
 };
