@@ -52,7 +52,7 @@ check: $(STAMP) ## Format, lint, types, unit tests: seconds
 
 check-deploy: $(STAMP) test-broker ## deploy/ by schemas, promtool and hadolint; the /metrics of a real process by promtool
 	@scripts/check-deploy.sh
-	@node --test test/system/promtool.test.ts
+	@node --test test/system/promtool.ts
 
 test: $(STAMP) test-broker ## All tests, with a real RabbitMQ (BROKER=4: with RabbitMQ 4, in a root of its own)
 	@npm run -s format:check
