@@ -18,7 +18,9 @@ const MERCHANTS = [100, 10_000, 100_000];
 /** So many orders come before, two for each of the most merchants: what an order costs, and not what a merchant costs once. */
 const KNOWN_BY = 200_000;
 /** That cost: most orders bring a merchant that is new. */
-const FIRST = 'most merchants new';
+const FIRST = 'most merchants new, equal shares';
+/** The hardest case for lanes: nothing of the next order's merchant is in the processor's caches. */
+const EQUAL = 'merchants, equal shares';
 const isGoal = (count: number): boolean => count === MERCHANTS[0] || count === MERCHANTS.at(-1);
 
 /** The forwarder is not needed to see what grows: without calls, what grows is a larger part of the cost. */
@@ -40,23 +42,25 @@ export const backlog: Scenario = {
 
 export const merchants: Scenario = {
   name: 'merchants',
-  describe: 'equal shares, a handler that returns at once, one shard',
+  describe: 'Zipf 1, a handler that returns at once, one shard',
   figures: [cpuPerOrder, memory, perSecond],
   runs: (quick) =>
     MERCHANTS.flatMap((count) => {
-      const run = (peer: Peer, ofCase = served(count), warmup = KNOWN_BY): Run =>
+      const run = (peer: Peer, ofCase = served(count), warmup = KNOWN_BY, zipf = 0): Run =>
         trial({
           case: ofCase,
           peer,
           warmup,
           orders: quick ? 30_000 : ORDERS,
           concurrency: 4000,
-          batch: { merchants: count },
+          batch: { merchants: count, zipf },
         });
+      const known = run(orderlane('noop'), served(count), KNOWN_BY, 1);
       // Who has no lanes does not see how many merchants there are.
       return [
-        ...once([run(plain('ack'))]),
-        ...(isGoal(count) ? [run(orderlane('noop'))] : once([run(orderlane('noop'))])),
+        ...once([run(plain('ack'), served(count), KNOWN_BY, 1)]),
+        ...(isGoal(count) ? [known] : once([known])),
+        ...(isGoal(count) ? once([run(orderlane('noop'), `${count.toLocaleString('en')} ${EQUAL}`)]) : []),
         ...(count === MERCHANTS.at(-1) ? once([run(orderlane('noop'), FIRST, WARMUP)]) : []),
       ];
     }),
