@@ -251,6 +251,17 @@ test('an order that has waited for long is given back and comes again, before th
   assert.partialDeepStrictEqual(rig.lastSettlement(), { kind: 'defer' });
 });
 
+test('one whose merchant may take a quarter of an hour is given back in time for that', () => {
+  const rig = new Rig({}, { id: 'a', paused: true, timeoutMs: 15 * 60_000 });
+  rig.receive({ identity: 'a1', merchantId: 'a', deadlineAt: START + 10 * 3600_000 });
+  rig.clock.pass(13 * 60_000 - 1);
+  rig.dispatcher.sweep();
+  assert.equal(rig.source.settled.length, 0);
+  rig.clock.pass(1);
+  rig.dispatcher.sweep();
+  assert.partialDeepStrictEqual(rig.lastSettlement(), { kind: 'defer' });
+});
+
 test('a lane is kept while orders of its are on the ladder, and let go when they must have come back', () => {
   const rig = new Rig({}, { id: 'a' });
   rig.receiveAll('a1');

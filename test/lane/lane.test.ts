@@ -289,3 +289,12 @@ test('a lane is idle only with nothing waiting, in flight, or on the ladder', ()
   lane1.out = 1;
   assert.equal(lane1.isIdle, false);
 });
+
+test('of twenty calls, one over age is no sign; two are', () => {
+  const lane = new Lane(merchant(), 0);
+  lane.inFlight = 20;
+  lane.overAge = 1;
+  assert.equal(lane.isHanging, false);
+  lane.overAge = 2;
+  assert.equal(lane.isHanging, true);
+});

@@ -1,0 +1,90 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Deferral, deferred } from '../../src/dispatcher/deferral.ts';
+import { Lane, type Waiting } from '../../src/lane/lane.ts';
+import type { Merchant } from '../../src/order.ts';
+import type { Gate } from '../../src/stats.ts';
+import { merchant, START } from '../helpers/deliveries.ts';
+
+const ROOM = { prefetch: 1000, windowBytes: 100_000 };
+const PLENTY_MS = 600_000;
+
+/** A lane in which so many orders of so many bytes wait, and whose calls take 100 ms. */
+function laneOf(waiting: number, bytes: number, fields: Partial<Merchant> = {}): Lane<Waiting> {
+  const lane = new Lane<Waiting>(merchant(fields), 0);
+  for (let n = 0; n < waiting; n++) lane.push({ next: undefined, bytes });
+  lane.latencyMs = 100;
+  return lane;
+}
+
+function isDue(lane: Lane<Waiting>, gate: Gate | undefined, bytes: number, unsettledBytes: number): boolean {
+  return new Deferral(ROOM).isDue(lane, gate, bytes, PLENTY_MS, { unsettled: 10, unsettledBytes });
+}
+
+test('a merchant that answers may hold four times the bytes that are free', () => {
+  assert.equal(isDue(laneOf(4, 4_000), 'limit', 24_000, 90_000), false, '40,000 of 4 x 10,000');
+  assert.equal(isDue(laneOf(4, 4_000), 'limit', 24_001, 90_000), true);
+  assert.equal(isDue(laneOf(0, 0), 'limit', 90_000, 90_000), false, 'nothing of it waits');
+});
+
+test('one that stands still may hold an eighth of the bytes that are free, and a tenth of all stays free of such', () => {
+  assert.equal(isDue(laneOf(2, 2_000), 'hold', 1_000, 50_000), false, '5,000 of 40,000 / 8');
+  assert.equal(isDue(laneOf(2, 2_000), 'hold', 1_001, 50_000), true);
+  assert.equal(isDue(laneOf(0, 0), 'hold', 1, 89_999), false);
+  assert.equal(isDue(laneOf(0, 0), 'hold', 1, 90_000), true, 'the last tenth');
+  assert.equal(isDue(laneOf(0, 0), 'limit', 1, 90_000), false, 'not for one that answers');
+});
+
+test('an order that no rung would bring back before its deadline is not sent away', () => {
+  const of = (leftMs: number): boolean =>
+    new Deferral(ROOM).isDue(laneOf(900, 1), 'hold', 1, leftMs, { unsettled: 900, unsettledBytes: 900 });
+  assert.deepEqual([of(1_999), of(2_000)], [false, true]);
+});
+
+function delayOf(lane: Lane<Waiting>, gate: Gate | undefined, hop: number, random = 0): number {
+  const outcome = deferred(lane, gate, hop, random, START);
+  assert.equal(outcome.kind, 'deferred');
+  return (outcome as { readonly delayMs: number }).delayMs;
+}
+
+test('what keeps a merchant for longer keeps its orders away for 8 s, doubled by each hop, up to its most', () => {
+  const idle = laneOf(0, 0);
+  const delays = (gate: Gate): number[] => [0, 1, 3, 9].map((hop) => delayOf(idle, gate, hop));
+  assert.deepEqual(delays('suspect'), [8_000, 16_000, 64_000, 64_000]);
+  assert.deepEqual(delays('breaker'), [8_000, 16_000, 64_000, 64_000]);
+  assert.deepEqual(delays('pause'), [8_000, 16_000, 64_000, 512_000]);
+  assert.deepEqual(delays('limit'), [0, 0, 0, 0]);
+  const hanging = laneOf(0, 0);
+  hanging.failing = true;
+  assert.equal(delayOf(hanging, 'limit', 0), 8_000);
+});
+
+test('what is behind others is away for as long as those take, those on the ladder counted, up to 8 s at first', () => {
+  const lane = laneOf(1_000, 1); // 50 at a time of 100 ms each: 500 a second
+  lane.out = 500;
+  assert.equal(delayOf(lane, 'limit', 0), 3_000);
+  lane.out = 9_000;
+  assert.deepEqual(
+    [delayOf(lane, 'limit', 0), delayOf(lane, 'limit', 1), delayOf(lane, 'limit', 2)],
+    [8_000, 16_000, 20_000],
+  );
+});
+
+test('a guess is cut by up to a quarter by chance, and the time that a merchant has asked for is not', () => {
+  const lane = laneOf(1_000, 1);
+  assert.equal(delayOf(lane, 'limit', 0, 1), 1_500);
+  lane.holdUntil = START + 5_000;
+  assert.equal(delayOf(lane, 'hold', 0, 1), 5_000);
+});
+
+test('a merchant that comes to stand still gives up what it holds beyond its share, as far as confirms are expected', () => {
+  const deferral = new Deferral(ROOM);
+  const window = { unsettled: 500, unsettledBytes: 500 };
+  const lane = laneOf(120, 1);
+  assert.equal(deferral.excess(lane, 'limit', window), 0);
+  assert.equal(deferral.excess(lane, 'breaker', window), 70, 'an eighth of 900 - 500 may stay');
+  for (let n = 0; n < 60; n++) deferral.published();
+  assert.equal(deferral.excess(lane, 'breaker', window), 40, 'of the tenth that is kept, 60 are taken');
+  deferral.confirmed();
+  assert.equal(deferral.excess(lane, 'breaker', window), 41);
+});
