@@ -93,7 +93,7 @@ const EXPLANATION =
   'remembers the key does not act twice. Attempts begin anew; the deadline becomes --deadline from now. Headers say when, from ' +
   'where and why (orderlane_replayed_at, _from, _why). A dead letter is deleted only after the broker has confirmed its copy. What ' +
   'dies again while a replay runs is left for the next one.\n\n' +
-  'Interrupted, by Ctrl-C, kill -9 or a lost broker, nothing is lost: run it again to go on. Ctrl-C waits for open confirms. ' +
+  'Interrupted, by Ctrl-C, kill -9 or a lost broker, nothing is lost: run it again to go on. Ctrl-C waits for open confirms, and ends it with 1. ' +
   'kill -9 leaves what was under way both in QUEUE and dead: a few messages at 100/s, a few hundred at 3000/s. Replayed again, they make a ' +
   'second copy with the same identity and hop. A worker that has had the first deletes the second without sending it: it ' +
   'remembers at least the last 65,536 retried or replayed copies. A worker that was restarted in between, or another process on the ' +

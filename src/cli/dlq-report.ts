@@ -39,13 +39,23 @@ const DEFAULT_WIDTH = 120;
 export function reportText(report: Report, wall: number): string {
   const { plan } = report;
   if (plan.json) return plan.action === 'show' ? '' : `${JSON.stringify(jsonReport(report))}\n`;
+  // That there are none is said only of a queue that was looked at.
+  if (report.interrupted && report.walked === 0 && report.changed === 0)
+    return `interrupted before anything in ${report.queue} was seen; nothing was changed\n`;
   switch (plan.action) {
     case 'ls':
       return [...countLines(report, wall), ...listLines(report.listed, wall), ...endLines(report)]
         .join('\n')
         .concat('\n');
     case 'show':
-      return `${number(Math.min(report.meant.total, plan.limit ?? 0))} shown of ${letters(report.all.total)} in ${report.queue}\n${endLines(report).join('\n')}`;
+      return [
+        report.meant.total === 0
+          ? noneLine(report)
+          : `${number(Math.min(report.meant.total, plan.limit ?? 0))} shown of ${letters(report.all.total)} in ${report.queue}`,
+        ...endLines(report),
+      ]
+        .join('\n')
+        .concat('\n');
     case 'replay':
     case 'drop':
       return `${[...(plan.execute ? changedLines(report) : dryLines(report, wall)), ...endLines(report)].join('\n')}\n`;
@@ -53,8 +63,8 @@ export function reportText(report: Report, wall: number): string {
 }
 
 function dryLines(report: Report, wall: number): string[] {
-  const { plan, queue, to, meant, all } = report;
-  if (meant.total === 0) return [`None of ${letters(all.total)} in ${queue} is meant. Nothing was changed.`];
+  const { plan, to, meant, all } = report;
+  if (meant.total === 0) return [noneLine(report), 'Nothing was changed.'];
   const what = plan.action === 'replay' ? `go back to ${to} at ${number(plan.ratePerSecond)}/s` : 'be deleted for good';
   return [
     ...countLines(report, wall),
@@ -65,11 +75,12 @@ function dryLines(report: Report, wall: number): string[] {
 
 function changedLines(report: Report): string[] {
   const { plan, queue, to, meant, all, changed, seconds } = report;
+  if (meant.total === 0) return [noneLine(report), 'Nothing was changed.'];
   const rest = all.total - changed - report.joined;
   if (plan.action === 'drop')
     return [`${number(changed)} of ${letters(all.total)} dropped; ${number(rest)} stay in ${queue}`];
   const lines = [
-    `${number(changed)} of ${number(meant.total)} meant replayed to ${to} in ${seconds.toFixed(1)}s; ${number(rest)} stay in ${queue}`,
+    `${number(changed)} of ${number(meant.total)} replayed to ${to} in ${seconds.toFixed(1)}s; ${number(rest)} stay in ${queue}`,
   ];
   if (report.joined > 0) lines.push(`${number(report.joined)} second copies of them were deleted`);
   if (report.diedAgain > 0) lines.push(`${number(report.diedAgain)} of them are dead again already`);
@@ -84,13 +95,21 @@ function endLines({ interrupted, plan }: Report): string[] {
   return [plan.execute ? 'interrupted: run it again to go on' : 'interrupted: not everything was seen'];
 }
 
-function countLines({ queue, meant, all }: Report, wall: number): string[] {
+/** A filter that fits nothing is often a slip: what there is instead shows it. */
+function noneLine({ queue, all }: Report): string {
+  if (all.total === 0) return `No dead letters in ${queue}`;
+  const reasons = ranked(all.byReason).map(
+    ([reason, count]) => `${number(count)} ${safe(reason === '' ? '-' : reason)}`,
+  );
+  return `None of ${letters(all.total)} in ${queue} matches. There are ${reasons.join(', ')}.`;
+}
+
+function countLines(report: Report, wall: number): string[] {
+  const { queue, meant, all } = report;
+  if (meant.total === 0) return [noneLine(report)];
   const of = meant.total === all.total ? '' : ` of ${number(all.total)}`;
-  if (meant.total === 0) return [`No dead letters${of === '' ? '' : ` meant${of}`} in ${queue}`];
-  const since =
-    meant.oldest === undefined || meant.newest === undefined
-      ? ''
-      : `, ${age(wall - meant.newest)} to ${age(wall - meant.oldest)} old`;
+  const ages = [meant.newest, meant.oldest].flatMap((at) => (at === undefined ? [] : [age(wall - at)]));
+  const since = ages.length === 0 ? '' : `, ${[...new Set(ages)].join(' to ')} old`;
   const merchants = ranked(meant.byMerchant);
   const further = merchants.slice(MAX_MERCHANTS);
   return [
@@ -244,7 +263,7 @@ export function showProgress(report: Report): () => void {
         walked < expected || changed === 0 ? `${number(walked)} of ${number(expected)} in ${queue} seen, ` : '';
       const done =
         plan.action === 'replay' && plan.execute ? `${number(changed)} of ${number(meant.total)} replayed` : '';
-      const line = `${seen}${done === '' ? `${number(meant.total)} meant` : done}`;
+      const line = `${seen}${done === '' ? `${number(meant.total)} match` : done}`;
       if (isTTY) process.stderr.write(`\r\x1b[2K${line.slice(0, (process.stderr.columns || 80) - 1)}`);
       else say(line);
     },

@@ -82,7 +82,7 @@ async function dlq(flags: Readonly<Record<string, unknown>>): Promise<void> {
     report.seconds = (performance.now() - begun) / 1000;
     if (failure === undefined || report.changed > 0) process.stdout.write(reportText(report, systemClock.wall()));
     if (failure !== undefined) throw failure;
-    if (report.unconfirmed > 0) process.exitCode = EXIT.fatal.code;
+    if (report.unconfirmed > 0 || report.interrupted) process.exitCode = EXIT.fatal.code;
   } finally {
     await session.stop();
   }

@@ -3,7 +3,7 @@ import { type ErrorCode, OrderlaneError } from '../errors.ts';
 /** Every exit code of `orderlane`, and when. Scripts rely on them. */
 export const EXIT = {
   clean: { code: 0, when: 'ended as asked, with nothing left in hand' },
-  fatal: { code: 1, when: 'anything not listed below; also a second SIGTERM or SIGINT' },
+  fatal: { code: 1, when: 'anything not listed below; also a second SIGTERM or SIGINT, and the first one of dlq' },
   usage: {
     code: 2,
     when: 'an option or a file that cannot be used as given; a broker whose certificate is not trusted',

@@ -76,6 +76,8 @@ function program(args: readonly string[]): Argv {
 
 /** Done by hand, because yargs' strict mode names no option with its dashes and proposes none. */
 function refuseUnknown(argv: Readonly<Record<string, unknown>>, program: Argv): void {
+  // Help is printed before a command's own words, such as the ls of dlq, are taken off the line.
+  if (argv['help'] === true) return;
   const known = program.parsed === false ? [] : Object.keys(program.parsed.aliases);
   // yargs adds a camelCase twin to each option; the twin of an unknown one is not news.
   const twins = new Set(

@@ -31,6 +31,12 @@ test('without a command, help goes to standard error and the code is that of a u
     assert.match(err, new RegExp(`^ {2}orderlane ${command} `, 'm'));
 });
 
+test("help ends well beside a command's own words too", async () => {
+  const { code, out, err } = await orderlane(['dlq', 'ls', '--help']);
+  assert.deepEqual([code, err], [0, '']);
+  assert.match(out, /^Usage: orderlane dlq /);
+});
+
 test('help is on standard output, is clean, and lists commands and exit codes', async () => {
   for (const args of [['--help'], ['-h'], ['help']]) {
     const { code, out, err } = await orderlane(args);

@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import type { Readable } from 'node:stream';
+import { text } from 'node:stream/consumers';
 import { type TestContext, test } from 'node:test';
 import type { ConsumeMessage } from 'amqplib';
 import { topologyOf } from '../../src/broker/rabbitmq/topology.ts';
 import { check } from '../../src/sim/checker.ts';
-import { orderlane, type Result } from '../cli/command-line.ts';
+import { launch, orderlane, type Result } from '../cli/command-line.ts';
 import { withBroker } from '../helpers/broker.ts';
 import { type Command, startCommand } from '../helpers/command.ts';
 import { Collected, type Message, put } from '../helpers/queues.ts';
@@ -148,6 +151,31 @@ test('replay and drop only say what they would do, and insist on being told whic
   }
   assert.equal((await taken(queue)).length, 0);
   assert.equal((await taken(`${queue}.dead`)).length, 20);
+});
+
+test('a filter that fits nothing is told as such, with what there is instead', async () => {
+  const queue = await withLetters(...letters(20), letter(20, 'm-7', { orderlane_reason: 'rejected' }));
+  const none = `None of 21 dead letters in ${queue}.dead matches. There are 20 max-attempts, 1 rejected.\n`;
+  for (const action of ['ls', 'show']) {
+    assert.deepEqual(await dlq(queue, action, '--reason', 'max-attempt'), { code: 0, out: none, err: '' });
+  }
+  for (const args of [['replay'], ['replay', '--execute'], ['drop'], ['drop', '--execute']]) {
+    const { code, out } = await dlq(queue, ...args, '--reason', 'max-attempt');
+    assert.deepEqual([code, out], [0, `${none}Nothing was changed.\n`]);
+  }
+});
+
+test('interrupted before the broker has answered, it does not say that there are no dead letters', async (t) => {
+  const child = launch(['dlq', 'ls', '--broker', 'amqp://127.0.0.1:1', '--queue', 'orders']);
+  t.after(() => child.kill('SIGKILL'));
+  const out = text(child.stdout as Readable);
+  const closed = once(child, 'close');
+  for await (const said of child.stderr as Readable) {
+    if (/waiting for the broker/.test(String(said))) break;
+  }
+  child.kill('SIGINT');
+  assert.equal(await out, 'interrupted before anything in orders.dead was seen; nothing was changed\n');
+  assert.deepEqual(await closed, [1, null]);
 });
 
 test('a replayed letter has its bytes and its identity, a hop more, attempts and deadline anew, and says when and why', async () => {
@@ -303,7 +331,7 @@ test('Ctrl-C ends a replay with all that it has published taken off the dead let
   const replay = startDlq(t, queue, 'replay', '--all', '--rate', '100/s', '--execute', '--json');
   await copies.count(30);
   replay.signal('SIGINT');
-  assert.equal(await replay.ended, 0, replay.stderr());
+  assert.equal(await replay.ended, 1, replay.stderr());
   const { replayed, unconfirmed, interrupted } = replay.log.all[0] as unknown as Record<string, unknown>;
   assert.deepEqual([unconfirmed, interrupted], [0, true]);
   await copies.count(replayed as number);
