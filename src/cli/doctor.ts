@@ -56,6 +56,6 @@ async function doctor(flags: Readonly<Record<string, unknown>>): Promise<void> {
     tell(backlogCheck(broker.survey, options, machine.cores));
     tell(deadLettersCheck(broker.survey));
   }
-  tell(budgetCheck(options, longestMs, broker?.load));
+  tell(budgetCheck(options, longestMs, broker?.load, options.managementUrl !== undefined));
   process.exitCode = telling.end() ? EXIT.clean.code : EXIT.fatal.code;
 }

@@ -18,8 +18,8 @@ export function backlogCheck({ source }: Survey, { shards, deadlineMs }: Budget,
   if (source.standing.kind !== 'right') return [];
   const check = 'backlog';
   const { messages = 0, consumers = 0 } = source.standing;
-  const by =
-    consumers === 0 ? 'nobody takes them' : `${consumers} ${consumers === 1 ? 'process takes' : 'processes take'} them`;
+  // A process has a consumer for each channel, so these do not count processes.
+  const by = consumers === 0 ? 'nobody takes them' : `${consumers} consumers take them (a process has several)`;
   const perSecond = CALLS_A_THREAD * Math.min(shards, Math.max(1, cores));
   const seconds = messages / perSecond;
   const what = `${messages.toLocaleString('en')} ready in ${source.name}, and ${by}`;
@@ -45,9 +45,10 @@ export function deadLettersCheck({ dead, ambiguous }: Survey): readonly Finding[
 
 /**
  * Whether the budget has room for the rate: what is in flight is the rate times how long a call takes (Little's law), and
- * calls that hang take the whole time-out until it is known which merchants do. `rate` is undefined when nobody tells.
+ * calls that hang take the whole time-out until it is known which merchants do. `load` is undefined when nobody tells, though
+ * the management API may have been `asked`.
  */
-export function budgetCheck(budget: Budget, longestMs: number, load: Load | undefined): Finding {
+export function budgetCheck(budget: Budget, longestMs: number, load: Load | undefined, asked: boolean): Finding {
   const check = 'budget';
   const { concurrency } = budget;
   const seconds = longestMs / 1000;
@@ -56,7 +57,8 @@ export function budgetCheck(budget: Budget, longestMs: number, load: Load | unde
     const bears = Math.floor(concurrency / (HANGING * seconds + (1 - HANGING) * ANSWER_S));
     const what = `--concurrency ${concurrency} has room for ${bears.toLocaleString('en')} orders/s with ${HANGING * 100}% of merchants hanging`;
     if (load !== undefined) return ok(check, `${what}; no order came in just now`);
-    const fix = 'give --management-url, or compare it with the rate of orderlane_orders_received_total in /metrics';
+    const mend = asked ? 'see why --management-url does not tell it' : 'give --management-url';
+    const fix = `${mend}, or compare it with the rate of orderlane_orders_received_total in /metrics`;
     return warn(check, `${what}; the rate was not seen`, fix);
   }
   const rate = `${perSecond.toLocaleString('en', { maximumFractionDigits: 1 })} orders/s`;

@@ -12,20 +12,22 @@ function survey(messages: number, consumers: number, dead = 0, ambiguous = 0): S
 
 test('a budget is judged by the rate it sees: in the usual case, and while three in ten merchants hang', () => {
   const judged = (publishedPerSecond: number): string =>
-    budgetCheck(budget, 15_000, { publishedPerSecond, deliveredPerSecond: undefined }).verdict;
+    budgetCheck(budget, 15_000, { publishedPerSecond, deliveredPerSecond: undefined }, true).verdict;
   // 0.3 x 15 s + 0.7 x 0.5 s = 4.85 calls in flight for each order a second.
   assert.deepEqual([100, 824, 825, 9000].map(judged), ['ok', 'ok', 'warn', 'warn']);
-  const { what, fix } = budgetCheck(budget, 15_000, { publishedPerSecond: 0, deliveredPerSecond: 1000 });
+  const { what, fix } = budgetCheck(budget, 15_000, { publishedPerSecond: 0, deliveredPerSecond: 1000 }, true);
   assert.match(what, /1,000 orders\/s: with 30% of merchants hanging for 15s up to 4850 calls/);
   assert.match(fix ?? '', /--concurrency to 4850 or more/);
 });
 
 test('where nobody tells the rate, the one that it has room for is said, and where to look', () => {
-  const unseen = budgetCheck(budget, 15_000, undefined);
+  const unseen = budgetCheck(budget, 15_000, undefined, false);
   assert.equal(unseen.verdict, 'warn');
   assert.match(unseen.what, /room for 824 orders\/s/);
-  assert.match(unseen.fix ?? '', /--management-url/);
-  const idle = budgetCheck(budget, 15_000, { publishedPerSecond: 0, deliveredPerSecond: 0 });
+  assert.match(unseen.fix ?? '', /^give --management-url/);
+  // Whoever has given it is not told to give it.
+  assert.match(budgetCheck(budget, 15_000, undefined, true).fix ?? '', /^see why --management-url does not tell/);
+  const idle = budgetCheck(budget, 15_000, { publishedPerSecond: 0, deliveredPerSecond: 0 }, true);
   assert.equal(idle.verdict, 'ok');
 });
 
@@ -37,6 +39,11 @@ test('a backlog that cannot be sent before its deadline is warned of, and one th
   assert.equal(judged(6_010_000, 1), 'warn');
   assert.equal(judged(1, 0), 'warn');
   assert.equal(judged(0, 0), 'ok');
+  // A process has up to 35 of them: they are not to be taken for processes.
+  assert.match(
+    backlogCheck(survey(5, 8), budget, 2)[0]?.what ?? '',
+    /^5 ready in queue 'orders', and 8 consumers take them/,
+  );
   const missing = { ...survey(0, 0), source: { name: "queue 'orders'", standing: { kind: 'missing' } } } as const;
   assert.deepEqual(backlogCheck(missing, budget, 2), []);
 });
