@@ -2,7 +2,7 @@ import type { WriteStream } from 'node:tty';
 import { styleText } from 'node:util';
 import { type Stats, statsLine } from '../stats.ts';
 import { type Line, styled } from './screen.ts';
-import { LANES_HEAD, laneText, Rate, shardLine, totalLines, whole } from './stats-lines.ts';
+import { laneText, lanesHead, Rate, shardLine, totalLines, whole } from './stats-lines.ts';
 
 const PLAIN_EVERY_MS = 5_000;
 const ROWS = 6;
@@ -43,7 +43,7 @@ export class LiveView {
     }
     const { columns = 80, rows = 24 } = this.#out as Partial<WriteStream>;
     const width = columns - 1;
-    const lines = this.#lines(stats, ills, rate, now - this.#startedAt).slice(0, rows - 2);
+    const lines = this.#lines(stats, ills, rate, now - this.#startedAt, columns).slice(0, rows - 2);
     this.#erase();
     for (const line of lines) this.#out.write(`${styled(this.#out, line, width)}\n`);
     this.#drawn = lines.length;
@@ -54,7 +54,7 @@ export class LiveView {
     this.#drawn = 0;
   }
 
-  #lines(stats: Stats, ills: ReadonlyMap<string, string>, rate: number, elapsedMs: number): Line[] {
+  #lines(stats: Stats, ills: ReadonlyMap<string, string>, rate: number, elapsedMs: number, columns: number): Line[] {
     const time = `${clock(Math.min(elapsedMs, this.#durationMs))} of ${clock(this.#durationMs)}`;
     const lines: Line[] = [
       { text: `orderlane demo   ${time}   Ctrl-C ends it early`, format: 'bold' },
@@ -64,11 +64,13 @@ export class LiveView {
     ];
     lines.push(...stats.shards.map(shardLine));
     lines.push({ text: '' });
-    lines.push({ text: `  slowest merchants${LANES_HEAD}`, format: 'dim' });
+    lines.push({ text: `  slowest merchants${lanesHead(columns)}`, format: 'dim' });
     for (const lane of stats.slowest.slice(0, ROWS)) {
       const ill = ills.get(lane.merchant);
       lines.push(
-        ill === undefined ? { text: laneText(lane) } : { text: laneText(lane, ` (${ill})`), format: 'yellow' },
+        ill === undefined
+          ? { text: laneText(lane, columns) }
+          : { text: laneText(lane, columns, ` (${ill})`), format: 'yellow' },
       );
     }
     if (stats.pressure !== undefined) lines.push({ text: `  ${stats.pressure}`, format: 'yellow' });

@@ -33,9 +33,15 @@ export class Screen {
     this.#out.write('\u001B[?1049h\u001B[?25l');
   }
 
-  draw(lines: readonly Line[]): void {
+  /** What can be drawn on: the last row and column stay free, so that nothing scrolls or wraps. */
+  get size(): { readonly columns: number; readonly rows: number } {
     const { columns = 80, rows = 24 } = this.#out as Partial<WriteStream>;
-    const shown = lines.slice(0, rows - 1).map((line) => `${styled(this.#out, line, columns - 1)}\u001B[K`);
+    return { columns: columns - 1, rows: rows - 1 };
+  }
+
+  draw(lines: readonly Line[]): void {
+    const { columns, rows } = this.size;
+    const shown = lines.slice(0, rows).map((line) => `${styled(this.#out, line, columns)}\u001B[K`);
     this.#out.write(`\u001B[H${shown.join('\r\n')}\u001B[J`);
   }
 

@@ -4,7 +4,13 @@ import type { Line } from './screen.ts';
 const RATE_OVER_MS = 2_000;
 const NAME_WIDTH = 19;
 
-export const LANES_HEAD = '   in flight  waiting   out  answers in oldest call  held by  last failure';
+/** Below this many columns a lane has no place for both its speed and its failure. */
+const WIDE = 100;
+
+export function lanesHead(columns: number): string {
+  const times = columns < WIDE ? '   oldest' : '  answers in oldest call';
+  return `   in flight  waiting   out${times}  held by  last failure`;
+}
 
 /** Something a second, over the last readings: a single interval jumps about. */
 export class Rate {
@@ -45,15 +51,14 @@ export function shardLine(shard: ShardStats, index: number): Line {
   return { text: `  shard ${index}  ${shard.state.padEnd(9)} in flight ${calls}   busy ${busy}${restarts}` };
 }
 
-/** A lane under `LANES_HEAD`; `note` stands behind the merchant's name. */
-export function laneText(lane: LaneStats, note = ''): string {
+/** A lane under `lanesHead`; `note` stands behind the merchant's name. */
+export function laneText(lane: LaneStats, columns: number, note = ''): string {
   const { merchant, inFlight, waiting, out, latencyMs, oldestMs, gate, failure } = lane;
   const cells = [
     whole(inFlight).padStart(10),
     whole(waiting).padStart(9),
     whole(out).padStart(6),
-    span(latencyMs).padStart(12),
-    span(oldestMs).padStart(12),
+    ...(columns < WIDE ? [span(oldestMs).padStart(9)] : [span(latencyMs).padStart(12), span(oldestMs).padStart(12)]),
     `  ${(gate ?? '').padEnd(7)}  ${failure ?? ''}`,
   ];
   return `  ${`${merchant}${note}`.padEnd(NAME_WIDTH)}${cells.join('')}`;

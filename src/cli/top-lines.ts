@@ -2,7 +2,7 @@ import { formatByteSize } from '../byte-size.ts';
 import type { ProcessReadings } from '../readings.ts';
 import type { LaneStats } from '../stats.ts';
 import type { Line } from './screen.ts';
-import { LANES_HEAD, laneText, shardLine, span, totalLines, whole } from './stats-lines.ts';
+import { laneText, lanesHead, shardLine, span, totalLines, whole } from './stats-lines.ts';
 
 /** What lanes can be sorted by; `worst` is the process's own order. */
 export const SORTS = ['worst', 'waiting', 'in-flight', 'out', 'oldest', 'merchant'] as const;
@@ -19,6 +19,8 @@ export interface TopView {
   /** The filter is being typed; absent where there are no keys. */
   readonly typing?: boolean;
   readonly perSecond?: number;
+  /** Of the terminal; without one, a page of any length that is wide enough for everything. */
+  readonly size?: { readonly columns: number; readonly rows: number };
   /** Why what is shown is old. */
   readonly trouble?: string | undefined;
 }
@@ -41,6 +43,7 @@ export function sorted(lanes: readonly LaneStats[], sort: Sort, filter: string):
 /** All that `orderlane top` shows. */
 export function topLines(view: TopView): Line[] {
   const { stats: readings, lanes, total, sort, filter, typing, perSecond, trouble } = view;
+  const { columns, rows } = view.size ?? { columns: Number.POSITIVE_INFINITY, rows: Number.POSITIVE_INFINITY };
   const { stats, phase, isConnected, reconnects, limits } = readings;
   const broker = `broker ${isConnected ? 'connected' : 'NOT CONNECTED'}${reconnects > 0 ? `, reconnects ${reconnects}` : ''}`;
   const keys = typing === undefined ? '' : '   s sort   / filter   q quit';
@@ -68,12 +71,14 @@ export function topLines(view: TopView): Line[] {
   if (stats.pressure !== undefined) lines.push({ text: `  ${stats.pressure}`, format: 'yellow' });
   const which = filter === '' && typing !== true ? '' : `, with "${filter}${typing === true ? '_' : ''}" in the name`;
   const some = sort === 'merchant' && lanes.length < total ? ', the worst,' : '';
+  // A gap and two lines of heading come before them.
+  const seen = lanes.slice(0, Math.max(0, rows - lines.length - 3));
   lines.push(
     { text: '' },
-    { text: `  ${whole(lanes.length)} of ${whole(total)} lanes${some} by ${sort}${which}`, format: 'bold' },
-    { text: `  ${'merchant'.padEnd(18)}${LANES_HEAD.slice(2)}`, format: 'dim' },
-    ...lanes.map((lane): Line => {
-      const text = laneText(lane);
+    { text: `  ${whole(seen.length)} of ${whole(total)} lanes${some} by ${sort}${which}`, format: 'bold' },
+    { text: `  ${'merchant'.padEnd(18)}${lanesHead(columns).slice(2)}`, format: 'dim' },
+    ...seen.map((lane): Line => {
+      const text = laneText(lane, columns);
       return lane.gate === undefined ? { text } : { text, format: 'yellow' };
     }),
   );

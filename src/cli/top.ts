@@ -147,7 +147,8 @@ async function watch(read: Read, first: Sort, asked: string): Promise<void> {
     if (last === undefined) return;
     const { stats, lanes } = last;
     const shown = sorted(lanes.lanes, sort, filter);
-    screen.draw(topLines({ stats, lanes: shown, total: lanes.total, sort, filter, typing, perSecond, trouble }));
+    const { size } = screen;
+    screen.draw(topLines({ stats, lanes: shown, total: lanes.total, sort, filter, size, typing, perSecond, trouble }));
   };
   const onKey = (text: string | undefined, key: { name?: string; ctrl?: boolean }): void => {
     if (key.ctrl === true && key.name === 'c') quit.abort();

@@ -70,6 +70,14 @@ test('it says how many lanes there are besides, and that by name only the worst 
   assert.equal(head('merchant', 3), '  3 of 3 lanes by merchant');
 });
 
+test('a small terminal is told how many lanes there is room for, and keeps the failures', () => {
+  const small = texts({ size: { columns: 79, rows: texts().length - 1 } });
+  assert.ok(small.includes('  2 of 3 lanes by worst'));
+  assert.match(small.at(-2) as string, /^ {2}m-10 +1 +2 +9 +900 ms {2}breaker {2}timeout$/);
+  assert.ok(small.every((line) => line.length < 80));
+  assert.ok(texts({ size: { columns: 79, rows: 5 } }).includes('  0 of 3 lanes by worst'));
+});
+
 test('what is old, because the process does not answer, is said to be', () => {
   assert.ok(texts({ trouble: 'no process answers' }).includes('  what follows is old: no process answers'));
 });
