@@ -28,7 +28,15 @@ export interface ProcessReadings extends Readings {
   readonly events: { readonly confirmed: number; readonly refused: number };
   /** Share of time the main thread's event loop was busy, 0 to 1. */
   readonly mainUtilization: number;
+  /** Merchants that an operator has paused, and nobody has resumed. */
+  readonly paused: PauseReading;
   readonly limits: { readonly calls: number; readonly windowMessages: number; readonly windowBytes: number };
+}
+
+export interface PauseReading {
+  readonly count: number;
+  /** The first few of them. */
+  readonly first: readonly string[];
 }
 
 export type Phase = 'starting' | 'running' | 'draining';

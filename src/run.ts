@@ -349,6 +349,7 @@ class Run implements Running {
       reconnects: this.#source.reconnects,
       events: this.#source.events,
       mainUtilization: this.#mainLoop.read(),
+      paused: this.#pauses.reading(),
       limits: { calls: concurrency, windowMessages: prefetch, windowBytes },
     };
   }

@@ -176,6 +176,12 @@ export const METRICS: readonly Metric[] = [
     read: ({ stats }) => stats.merchants,
   },
   {
+    name: 'orderlane_merchants_paused',
+    help: 'Merchants that an operator has paused here, and nobody has resumed; those of the directory not counted.',
+    type: 'gauge',
+    read: ({ paused }) => paused.count,
+  },
+  {
     name: 'orderlane_broker_connected',
     help: 'Whether both connections to the broker are open: 1 or 0.',
     type: 'gauge',

@@ -68,6 +68,11 @@ export function topLines(view: TopView): Line[] {
     const parts = [...dead, ...(stats.parked > 0 ? [['parked', stats.parked] as const] : [])];
     lines.push({ text: `  dead     ${parts.map(([reason, count]) => `${whole(count)} ${reason}`).join('   ')}` });
   }
+  const { count, first } = readings.paused;
+  if (count > 0) {
+    const more = count > first.length ? ` and ${whole(count - first.length)} more` : '';
+    lines.push({ text: `  paused   by hand: ${first.join(', ')}${more}`, format: 'yellow' });
+  }
   if (stats.pressure !== undefined) lines.push({ text: `  ${stats.pressure}`, format: 'yellow' });
   const which = filter === '' && typing !== true ? '' : `, with "${filter}${typing === true ? '_' : ''}" in the name`;
   const some = sort === 'merchant' && lanes.length < total ? ', the worst,' : '';

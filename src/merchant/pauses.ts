@@ -1,5 +1,9 @@
 import type { Merchant } from '../order.ts';
+import type { PauseReading } from '../readings.ts';
 import type { Directory } from './directory.ts';
+
+/** As many names as an operator can read at a glance. */
+const SHOWN = 10;
 
 /** The directory, and over it what an operator has paused by hand since start. The directory's own pauses stay. */
 export class Pauses implements Pick<Directory, 'find'> {
@@ -13,6 +17,11 @@ export class Pauses implements Pick<Directory, 'find'> {
   find(merchantId: string): Merchant | undefined {
     const merchant = this.#directory.find(merchantId);
     return merchant !== undefined && this.#paused.has(merchantId) ? { ...merchant, paused: true } : merchant;
+  }
+
+  /** What is paused by hand, in the order of the pauses; the first few by name. */
+  reading(): PauseReading {
+    return { count: this.#paused.size, first: [...this.#paused].slice(0, SHOWN) };
   }
 
   /** False when there is no such merchant. */

@@ -11,6 +11,7 @@ export const READINGS: ProcessReadings = {
   reconnects: 2,
   events: { confirmed: 5, refused: 1 },
   mainUtilization: 0.25,
+  paused: { count: 12, first: ['m-1', 'm-2'] },
   limits: { calls: 4000, windowMessages: 10_000, windowBytes: 1024 },
   attempts: 3,
   settled: new Histogram().reading(),

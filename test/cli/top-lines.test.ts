@@ -70,6 +70,12 @@ test('it says how many lanes there are besides, and that by name only the worst 
   assert.equal(head('merchant', 3), '  3 of 3 lanes by merchant');
 });
 
+test('a pause that nobody has lifted stays in sight, also while its merchant has no orders', () => {
+  assert.ok(texts().includes('  paused   by hand: m-1, m-2 and 10 more'));
+  const none = { ...READINGS, paused: { count: 0, first: [] } };
+  assert.ok(!texts({ stats: none, lanes: [] }).some((line) => line.includes('paused')));
+});
+
 test('a small terminal is told how many lanes there is room for, and keeps the failures', () => {
   const small = texts({ size: { columns: 79, rows: texts().length - 1 } });
   assert.ok(small.includes('  2 of 3 lanes by worst'));

@@ -14,9 +14,11 @@ test('a merchant that is paused by hand is found paused, and as before once it i
   const { pauses } = over(a, merchant({ id: 'b' }));
   assert.equal(pauses.pause('a'), true);
   assert.deepEqual(pauses.find('a'), { ...a, paused: true });
+  assert.deepEqual(pauses.reading(), { count: 1, first: ['a'] });
   assert.equal(pauses.find('b')?.paused, false);
   assert.equal(pauses.resume('a'), 'resumed');
   assert.equal(pauses.find('a'), a);
+  assert.equal(pauses.reading().count, 0);
 });
 
 test('a pause of the directory stays, whatever is done by hand, and the answer says so', () => {

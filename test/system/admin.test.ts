@@ -80,6 +80,9 @@ test('a merchant that is paused gets nothing until it is resumed', async (t) => 
   const act = (action: string): Promise<Response> =>
     fetch(`${base}/merchants/m-1/${action}`, { method: 'POST', headers: { authorization: 'Bearer s3cret' } });
   assert.equal((await act('pause')).status, 200);
+  // It has no lane yet, and is seen to be paused all the same.
+  const { paused } = (await (await fetch(`${base}/stats`)).json()) as { paused: object };
+  assert.deepEqual(paused, { count: 1, first: ['m-1'] });
   await put(broker, queue, { messageId: '1', body: { id: 'o-1', merchant_id: 'm-1' } });
   await put(broker, queue, { messageId: '2', body: { id: 'o-2', merchant_id: 'm-2' } });
   await target.until('the other order', () => target.callsOf('2').length === 1);
