@@ -1,8 +1,8 @@
-import { readFileSync } from 'node:fs';
 import { emitKeypressEvents } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Argv, CommandModule } from 'yargs';
 import { messageOf, OrderlaneError } from '../errors.ts';
+import { bearerFrom } from '../merchant/secrets.ts';
 import type { LanePage, ProcessReadings } from '../readings.ts';
 import { plain, Screen } from './screen.ts';
 import { Rate } from './stats-lines.ts';
@@ -49,7 +49,8 @@ interface Reading {
 }
 
 async function top(flags: Readonly<Record<string, unknown>>): Promise<void> {
-  const read = reader(baseOf(String(flags['url'])), flags['token-file'] as string | undefined);
+  const authorization = await bearerFrom(flags['token-file'] as string | undefined, undefined);
+  const read = reader(baseOf(String(flags['url'])), authorization);
   const sort = SORTS.find((each) => each === flags['sort']);
   if (sort === undefined) {
     throw new OrderlaneError(
@@ -86,8 +87,8 @@ function baseOf(text: string): URL {
 
 type Read = (sort: Sort, filter: string) => Promise<Reading>;
 
-function reader(base: URL, tokenFile: string | undefined): Read {
-  const headers = tokenFile === undefined ? {} : { authorization: `Bearer ${tokenOf(tokenFile)}` };
+function reader(base: URL, authorization: string | undefined): Read {
+  const headers = authorization === undefined ? {} : { authorization };
   const get = async <T>(path: string): Promise<T> => {
     let response: Response;
     try {
@@ -124,14 +125,6 @@ function reader(base: URL, tokenFile: string | undefined): Read {
     ]);
     return { stats, lanes };
   };
-}
-
-function tokenOf(file: string): string {
-  try {
-    return readFileSync(file, 'utf8').trimEnd();
-  } catch (error) {
-    throw new OrderlaneError('USAGE', `--token-file ${file} cannot be read: ${messageOf(error)}`, { cause: error });
-  }
 }
 
 /** Draws until q. A process that does not answer is asked again: it may be starting anew. */
