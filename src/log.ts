@@ -28,7 +28,7 @@ const PLAIN = new Set(
     'delayMs timeoutMs durationMs latencyMs waitedMs ageMs retryAfterMs deadlineMs lateMs ' +
     'received delivered retried deferred deadLettered parked joined dropped unfinished ' +
     'inFlight waiting handed sending settling unsettled unsettledBytes bytes count entries merchants ' +
-    'crashes restarts epoch concurrency merchantConcurrency prefetch limit utilization'
+    'crashes returns restarts epoch concurrency merchantConcurrency prefetch limit utilization'
   ).split(' '),
 );
 /** Fields that we fill ourselves with figures, objects included. */

@@ -27,6 +27,8 @@ interface Answer {
 
 const PAGE = 50;
 const PAGE_MAX = 1000;
+const LANE_PARAMETERS = ['merchant', 'contains', 'sort', 'offset', 'limit'];
+const ACTION = /^\/(?:drain|merchants\/([^/]+)\/(pause|resume))$/;
 /** What is before a page has to be sorted too. */
 const OFFSET_MAX = 10_000;
 /** Node looks for requests that take too long every 30 s, unless told otherwise. */
@@ -111,12 +113,16 @@ export class AdminServer {
 
   async #read({ pathname, searchParams }: URL): Promise<Answer> {
     if (pathname === '/') return { status: 200, body: 'orderlane: /metrics /livez /readyz /lanes /stats\n' };
+    if (ACTION.test(pathname)) return problem(405, `expected POST ${pathname}`);
     if (!['/metrics', '/stats', '/lanes'].includes(pathname)) return problem(404, `there is no ${pathname}`);
     if (this.#parts.phase() === 'starting') return problem(503, 'starting');
     if (pathname === '/metrics') {
       return { status: 200, type: this.#registry.contentType, body: await this.#registry.print() };
     }
     if (pathname === '/stats') return { status: 200, body: this.#parts.readings() };
+    // One that is misspelt would show all lanes where one was meant.
+    const unknown = [...searchParams.keys()].find((name) => !LANE_PARAMETERS.includes(name));
+    if (unknown !== undefined) return problem(400, `${unknown}: expected one of ${LANE_PARAMETERS.join(', ')}`);
     const [offset, limit] = [wholeOf(searchParams, 'offset', 0), wholeOf(searchParams, 'limit', PAGE)];
     if (offset === undefined || offset > OFFSET_MAX) {
       return problem(400, `offset: expected a whole number from 0 to ${OFFSET_MAX}`);
@@ -139,7 +145,7 @@ export class AdminServer {
       this.#parts.drain();
       return { status: 202, body: { drain: 'begun' } };
     }
-    const [, encoded, action] = /^\/merchants\/([^/]+)\/(pause|resume)$/.exec(pathname) ?? [];
+    const [, encoded, action] = ACTION.exec(pathname) ?? [];
     const merchant = decoded(encoded);
     if (merchant === undefined) {
       return problem(404, 'expected POST /drain, /merchants/ID/pause or /merchants/ID/resume');

@@ -94,6 +94,9 @@ test('/lanes is paged, by merchant, and a bad page is refused with what was expe
     assert.match(((await response.json()) as { error: string }).error, /expected a whole number/);
   }
   assert.match(await (await get('/lanes?sort=merchant')).text(), /expected one of worst, waiting, /);
+  const asked = process.asked.length;
+  assert.match(await (await get('/lanes?mercant=m-1')).text(), /mercant: expected one of merchant, contains, /);
+  assert.equal(process.asked.length, asked);
 });
 
 test('actions need the token, also on loopback', async (t) => {
@@ -120,7 +123,12 @@ test('without a token nothing can be done', async (t) => {
   const response = await get('/drain', { method: 'POST' });
   assert.equal(response.status, 403);
   assert.match(await response.text(), /--admin-token-file/);
-  assert.equal((await get('/drain')).status, 404, 'reading it does nothing');
+  const read = await get('/drain');
+  assert.deepEqual(
+    [read.status, await read.json()],
+    [405, { error: 'expected POST /drain' }],
+    'reading it does nothing',
+  );
   assert.equal((await get('/metrics', { method: 'DELETE', headers: { authorization: 'Bearer ' } })).status, 403);
   assert.deepEqual(process.done, []);
 });
