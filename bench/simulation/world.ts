@@ -322,6 +322,7 @@ function deliveryOf({ number, merchantId, hop, attempt, publishedAt, notBefore }
     merchantId,
     attempt,
     hop,
+    ends: 0,
     crashes: 0,
     returns: 0,
     cameBack: 0,

@@ -15,6 +15,8 @@ export interface Delivery {
   readonly attempt: number;
   /** How often we have republished the message; (identity, hop) names one copy. */
   readonly hop: number;
+  /** How often the message had ended before, and was then moved back to the queue: each end is another. */
+  readonly ends: number;
   /** How many threads were lost to this order. */
   readonly crashes: number;
   /** How often earlier copies came back without a word of an attempt, as the last of them says. */

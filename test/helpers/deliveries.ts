@@ -39,6 +39,7 @@ export function delivery(fields: Partial<Delivery> = {}): Delivery {
     merchantId: 'pizza',
     attempt: 1,
     hop: 0,
+    ends: 0,
     crashes: 0,
     returns: 0,
     cameBack: fields.redelivered === true ? 1 : 0,

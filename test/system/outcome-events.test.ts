@@ -6,6 +6,7 @@ import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import type { ConsumeMessage } from 'amqplib';
 import { orderlane } from '../cli/command-line.ts';
+import { AmqpProxy } from '../faults/amqp-proxy.ts';
 import { withBroker } from '../helpers/broker.ts';
 import { startCommand } from '../helpers/command.ts';
 import { backlog, Collected, put } from '../helpers/queues.ts';
@@ -121,8 +122,8 @@ test('across a SIGKILL, a consumer that is not ours sees exactly the orders that
     for (const { id, type, data } of all) {
       assert.deepEqual([data.end, type], [MERCHANTS[merchant]?.end, 'orderlane.order.ended'], identity);
       // The same ID says the same, and the same has the same ID.
-      const { hop, attempt, outcome, end, deadLetterReason } = data;
-      const what = JSON.stringify([identity, hop, attempt, outcome, end, deadLetterReason]);
+      const { attempt, outcome, end, deadLetterReason } = data;
+      const what = JSON.stringify([identity, attempt, outcome, end, deadLetterReason]);
       assert.equal(ids.get(what) ?? id, id);
       assert.equal(ids.get(id) ?? what, what);
       ids.set(what, id).set(id, what);
@@ -140,6 +141,46 @@ test('across a SIGKILL, a consumer that is not ours sees exactly the orders that
     assert.ok(isTrue, `${identity} ${event?.data.end}`);
   }
   t.diagnostic(`${events.all.length} events, ${ids.size / 2} different ones, of ${orders.length} orders`);
+});
+
+test('an order whose process is killed between its event and its ack tells its end again with the same ID, each time', async (t) => {
+  const queue = broker.queueName();
+  const events = await listen(queue, '#');
+  const target = await Target.start(t, ({ merchant }) => ({ status: merchant === 'no' ? 422 : 201 }));
+  const proxy = await AmqpProxy.start(broker.port);
+  t.after(() => proxy.stop());
+  const merchants = directory(target, { ok: {}, no: {} });
+  const args = ['work', '-b', proxy.url, '-Q', queue, '--merchants', merchants, '--outcomes', '--log-format', 'json'];
+  const identities = ['ok', 'no'];
+  const told = (): Map<string, Event[]> => Map.groupBy(events.all.map(read), ({ data }) => data.identity);
+  const heldAcks = new Set<number>();
+  // The third time an order is put out for a trial: what ends then is another copy of it, of a later hop.
+  for (const nth of [1, 2, 3]) {
+    proxy.policy = ({ connection, from, kind }) => {
+      if (from !== 'client' || kind !== 'basic.ack') return 'pass';
+      heldAcks.add(connection.number);
+      return { delayMs: 3_600_000 };
+    };
+    const worker = startCommand(t, args);
+    if (nth === 1) {
+      await worker.log.until('ready');
+      await put(broker, queue, ...identities.map((id) => ({ messageId: id, body: { id, merchant_id: id } })));
+    }
+    await events.first('the events', () => identities.every((id) => (told().get(id)?.length ?? 0) >= nth));
+    await proxy.until('an ack that does not arrive', () => heldAcks.size === nth);
+    worker.signal('SIGKILL');
+    assert.equal(await worker.ended, 'SIGKILL');
+  }
+  proxy.pass();
+  const { code } = await orderlane([...args, '--drain', '--log-level', 'warn']);
+  assert.equal(code, 0);
+  for (const [identity, all] of told()) {
+    assert.deepEqual([...new Set(all.map(({ id }) => id))], [all[0]?.id], identity);
+    assert.ok(all.length >= 4 && all.some(({ data }) => data.hop > 0), `${identity}: ${all.length} events`);
+    assert.equal(target.callsOf(identity).length, all.length);
+  }
+  assert.deepEqual(new Set(told().keys()), new Set(identities));
+  assert.deepEqual(Object.keys(await backlog(broker, queue)), [`${queue}.dead`]);
 });
 
 test('an event is a CloudEvent with what the merchant answered, under a key of outcome and merchant', async (t) => {

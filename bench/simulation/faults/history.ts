@@ -127,7 +127,7 @@ export class History {
       this.found(`an event of '${data.identity}', which is no message`);
       return;
     }
-    const what = `${end} (${outcome}, ${deadLetterReason ?? '-'}) of #${message.number}, hop ${hop}, attempt ${attempt}`;
+    const what = `${end} (${outcome}, ${deadLetterReason ?? '-'}) of #${message.number}, attempt ${attempt}`;
     const [idBefore, whatBefore] = [this.#idOf.get(what) ?? id, this.#whatOf.get(id) ?? what];
     if (idBefore !== id) this.found(`the events ${idBefore} and ${id} both tell: ${what}`);
     if (whatBefore !== what) this.found(`the event ${id} tells '${whatBefore}' and '${what}'`);

@@ -28,7 +28,8 @@ const DISALLOWED = /[\p{Cc}\p{Cs}\p{Noncharacter_Code_Point}]/gu;
 
 /**
  * An outcome event as CloudEvents 1.0 has it (https://github.com/cloudevents/spec, JSON format, structured mode). Its ID is
- * a digest of the copy and of how it ended, and of nothing that another process would find otherwise, such as times.
+ * a digest of the message and of how it ended, and of nothing that another process would find otherwise: not of times, nor of the
+ * copy, because what comes again after a crash may be deferred first, or put out for a trial.
  */
 export function cloudEvent(
   queue: string,
@@ -36,14 +37,14 @@ export function cloudEvent(
   settlement: Exclude<Settlement, { kind: 'defer' }>,
   event: OutcomeEvent,
 ): CloudEvent {
-  const { identity, hop, attempt, fingerprint, bytes, publishedAt } = delivery;
+  const { identity, hop, ends, attempt, fingerprint, bytes, publishedAt } = delivery;
   // Those of a message that cannot be used may have any length.
   const [orderId, merchant] = [brief(delivery.orderId, MAX_ID), brief(delivery.merchantId, MAX_ID)];
   const { outcome, receivedAt, startedAt, endedAt } = event;
   const end = ENDS[settlement.kind];
   const deadReason = settlement.kind === 'dead-letter' ? settlement.reason : undefined;
   // Fingerprint and size tell messages apart whose publisher has reused an ID, or has given none.
-  const facts = [identity, hop, attempt, fingerprint, bytes, end, outcome.kind, deadReason];
+  const facts = [identity, ends, attempt, fingerprint, bytes, end, outcome.kind, deadReason];
   const id = hash('sha256', JSON.stringify(facts), 'hex').slice(0, 32);
   const type = end === 'retried' ? 'orderlane.attempt.ended' : 'orderlane.order.ended';
   const { status, answer } = outcome as { readonly status?: number; readonly answer?: string };

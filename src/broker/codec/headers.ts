@@ -16,6 +16,8 @@ export const HEADER = {
   attempt: 'orderlane_attempt',
   crashes: 'orderlane_crashes',
   confirmFirst: 'orderlane_confirm_first',
+  /** How often it has ended: dead-lettered or parked. */
+  ends: 'orderlane_ends',
   /** How often copies of it came back without a word of an attempt. */
   returns: 'orderlane_returns',
   /** Which process republished it. */

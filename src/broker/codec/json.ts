@@ -13,6 +13,7 @@ export interface Decoded {
   merchantId: string;
   attempt: number;
   hop: number;
+  ends: number;
   crashes: number;
   returns: number;
   confirmFirst: boolean;
@@ -88,6 +89,7 @@ export class JsonCodec {
       merchantId: textHeader(headers, HEADER.merchantId) ?? '',
       attempt: countHeader(headers, HEADER.attempt, 1),
       hop,
+      ends: hop === 0 ? 0 : countHeader(headers, HEADER.ends, 0),
       crashes: countHeader(headers, HEADER.crashes, 0),
       returns: hop === 0 ? 0 : countHeader(headers, HEADER.returns, 0),
       confirmFirst: headers[HEADER.confirmFirst] === true,

@@ -128,21 +128,16 @@ export class RabbitmqSource implements Source {
   settle(delivery: Delivery, settlement: Settlement): 'settled' | 'pending' | 'stale' {
     const held = delivery as RabbitmqDelivery;
     const { event } = settlement;
-    const ended = (): void => {
-      this.#consumer.ack(held);
-      this.#sink?.settled(held);
-      if (this.#publisher.pending === 0) this.#flushed?.();
-    };
     if (settlement.kind === 'ack') {
       if (event === undefined) return this.#consumer.ack(held) ? 'settled' : 'stale';
       // The merchant has it, whatever has become of the channel: told now, so that its redelivery need only be acknowledged.
-      this.#announce(held, settlement, event, ended);
+      this.#announce(held, settlement, event);
       return 'pending';
     }
     if (!this.#consumer.isCurrent(held.epoch)) return 'stale';
     // One after the other: nothing is told that has not happened.
     const isTold = event !== undefined && settlement.kind !== 'defer';
-    const done = isTold ? (): void => this.#announce(held, settlement, event, ended) : ended;
+    const done = isTold ? (): void => this.#announce(held, settlement, event) : (): void => this.#ended(held);
     const wall = this.#clock.wall();
     const deadline = wall + (held.deadlineAt - this.#clock.now());
     const { queue, instance } = this.#options;
@@ -154,17 +149,19 @@ export class RabbitmqSource implements Source {
     return 'pending';
   }
 
-  #announce(
-    held: RabbitmqDelivery,
-    settlement: Exclude<Settlement, { kind: 'defer' }>,
-    event: OutcomeEvent,
-    ended: () => void,
-  ): void {
+  /** All that had to be durable elsewhere is. */
+  #ended(held: RabbitmqDelivery): void {
+    this.#consumer.ack(held);
+    this.#sink?.settled(held);
+    if (this.#publisher.pending === 0) this.#flushed?.();
+  }
+
+  #announce(held: RabbitmqDelivery, settlement: Exclude<Settlement, { kind: 'defer' }>, event: OutcomeEvent): void {
     this.#publisher.publish({
       ...announce(this.#options.queue, held, settlement, event),
       done: () => {
         this.events.confirmed++;
-        ended();
+        this.#ended(held);
       },
       refused: () => {
         this.events.refused++;
@@ -271,6 +268,7 @@ export class RabbitmqSource implements Source {
       merchantId: decoded.merchantId,
       attempt: decoded.attempt,
       hop: decoded.hop,
+      ends: decoded.ends,
       crashes: decoded.crashes,
       returns: decoded.returns,
       cameBack: message.fields.redelivered ? countHeader(message.properties.headers ?? {}, DELIVERY_COUNT, 1) : 0,

@@ -56,6 +56,7 @@ export function republish(
     case 'park': {
       // A copy of its own: whoever moves it back to the queue must not be told that it was settled already.
       headers[HEADER.hop] = delivery.hop + 1;
+      headers[HEADER.ends] = delivery.ends + 1;
       headers[HEADER.attempt] = delivery.attempt;
       headers[HEADER.reason] = settlement.kind === 'park' ? 'ambiguous' : settlement.reason;
       headers[HEADER.detail] = brief(settlement.detail);

@@ -45,24 +45,34 @@ test('an answer is a member of the data, exactly as it came from the thread', ()
   assert.deepEqual((JSON.parse(text) as { data: Record<string, unknown> }).data['answer'], { n: 1.5 });
 });
 
-test('the same end of the same copy has the same ID, whenever and wherever it is found', () => {
+test('the same end of the same message has the same ID, whenever, wherever and in whatever copy it is found', () => {
   const { id } = event();
   assert.match(id, /^[0-9a-f]{32}$/);
   const later = { receivedAt: WALL + 60_000, startedAt: WALL + 70_000, endedAt: WALL + 70_001 };
-  const again = { epoch: 7, tag: 99, redelivered: true, deadlineAt: 5, crashes: 2, confirmFirst: true, ours: true };
+  const again = {
+    hop: 3,
+    returns: 2,
+    epoch: 7,
+    tag: 99,
+    redelivered: true,
+    deadlineAt: 5,
+    crashes: 2,
+    confirmFirst: true,
+    ours: true,
+  };
   assert.equal(
     event(again, ACK, { ...later, outcome: { kind: 'delivered', status: 200, answer: '"answer":1' } }).id,
     id,
   );
 });
 
-test('another message, copy, attempt or end has another ID', () => {
+test('another message, attempt or end, and an end after it was moved back, has another ID', () => {
   const dead = (reason: 'max-attempts' | 'expired'): Told => ({ kind: 'dead-letter', reason, detail: 'why' });
   const [failed, notSent] = [{ kind: 'failed', reason: 'x' } as const, { kind: 'not-sent', reason: 'x' } as const];
   const ids = [
     event(),
     event({ identity: 'i-2' }),
-    event({ hop: 1 }),
+    event({ ends: 1 }),
     event({ attempt: 2 }),
     event({ fingerprint: 1 }), // its publisher has reused the message ID
     event({}, { kind: 'park', detail: 'why' }, { outcome: failed }),

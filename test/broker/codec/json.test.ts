@@ -38,6 +38,7 @@ test('an order that is nothing but JSON is read by its body', () => {
     merchantId: 'pizza',
     attempt: 1,
     hop: 0,
+    ends: 0,
     crashes: 0,
     returns: 0,
     confirmFirst: false,
@@ -218,6 +219,7 @@ test('no bytes and no headers make it throw, and no reason quotes a body: it is 
     'deadline',
     'not_before',
     'orderlane_hop',
+    'orderlane_ends',
   ];
   const headers = fc.dictionary(
     fc.constantFrom(...names, 'orderlane_attempt', 'orderlane_crashes', '__proto__'),

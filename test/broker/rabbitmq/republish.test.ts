@@ -86,6 +86,7 @@ test('a dead letter and a parked order end where they are, with the reason and t
         headers: {
           ...FROZEN,
           orderlane_hop: 5, // moved back to the queue by hand it is a copy that nobody has settled
+          orderlane_ends: 1,
           orderlane_attempt: 2,
           orderlane_reason: reason,
           orderlane_detail: detail,
