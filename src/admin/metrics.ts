@@ -251,9 +251,18 @@ export const METRICS: readonly Metric[] = [
     name: 'process_resident_memory_bytes',
     help: 'Resident memory of all threads.',
     type: 'gauge',
-    read: () => process.memoryUsage.rss(),
+    read: residentBytes,
   },
 ];
+
+/** Node reads it from /proc; a container or chroot without that has no such figure, and all the others. */
+function residentBytes(): number | Samples {
+  try {
+    return process.memoryUsage.rss();
+  } catch {
+    return [];
+  }
+}
 
 interface Value {
   readonly metricName?: string;

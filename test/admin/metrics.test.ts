@@ -45,6 +45,20 @@ test('every sample belongs to the metric above it, once, with labels that Promet
   }
 });
 
+test('without /proc, which resident memory is read from, all else is there', async (t) => {
+  t.mock.method(process.memoryUsage, 'rss', () => {
+    throw new Error('ENOENT: no such file or directory, uv_resident_set_memory');
+  });
+  const text = await registryOf(() => READINGS).print();
+  const samples = (of: string): string[] => of.match(/^[a-z_]+(?=[ {])/gm) ?? [];
+  t.mock.restoreAll();
+  const whole = await registryOf(() => READINGS).print();
+  assert.deepEqual(
+    samples(text),
+    samples(whole).filter((name) => name !== 'process_resident_memory_bytes'),
+  );
+});
+
 test('a histogram counts upwards, to all that was observed', async () => {
   const text = await registryOf(() => READINGS).print();
   const buckets = [...text.matchAll(/^orderlane_call_duration_seconds_bucket\{le="(\S+)"\} (\d+)$/gm)];
