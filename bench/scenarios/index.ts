@@ -4,6 +4,7 @@ import { density } from './density.ts';
 import { backlog, merchants } from './flat.ts';
 import { hotThread } from './hot-thread.ts';
 import { isolation } from './isolation.ts';
+import { outcomes } from './outcomes.ts';
 import { scrape } from './scrape.ts';
 import { seedTable } from './seed-table.ts';
 import { start } from './start.ts';
@@ -17,5 +18,6 @@ export const scenarios: readonly Scenario[] = [
   merchants,
   start,
   scrape,
+  outcomes,
   isolation(),
 ];

@@ -160,7 +160,7 @@ test('while the broker takes no messages, deliveries are acknowledged and retrie
   await broker.ctl('set_vm_memory_high_watermark', 'absolute', '1MB');
   t.after(() => broker.ctl('set_vm_memory_high_watermark', 'absolute', '512MB'));
   gate.resolve();
-  await worker.log.until('the broker takes no more messages for now: retries and dead letters wait');
+  await worker.log.until('the broker takes no more messages for now: retries, dead letters and outcome events wait');
   await worker.log.until((line) => (line['counts'] as { unsettled: number } | undefined)?.unsettled === 2);
   await broker.ctl('set_vm_memory_high_watermark', 'absolute', '512MB');
   await worker.log.next((line) => (line['counts'] as { unsettled: number } | undefined)?.unsettled === 0);

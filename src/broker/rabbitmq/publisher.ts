@@ -43,6 +43,8 @@ export class Publisher {
   #blocked = false;
   #full = false;
   #todo: Outgoing[] = [];
+  /** Where in it the next message is; what is before has been sent. */
+  #next = 0;
   readonly #unconfirmed = new Map<string, Outgoing>();
   readonly #returned = new Set<string>();
   /** How often the broker has refused messages that no queue has yet, on this connection. */
@@ -58,7 +60,7 @@ export class Publisher {
 
   /** Messages that no queue has yet. */
   get pending(): number {
-    return this.#todo.length + this.#unconfirmed.size + this.#later;
+    return this.#todo.length - this.#next + this.#unconfirmed.size + this.#later;
   }
 
   async open(connection: ChannelModel, epoch: number): Promise<void> {
@@ -80,7 +82,10 @@ export class Publisher {
     connection.on('blocked', (reason: string) => {
       if (epoch !== this.#epoch) return; // the last frames of a connection that is closing
       this.#blocked = true;
-      this.#events.warn({ reason }, 'the broker takes no more messages for now: retries and dead letters wait');
+      this.#events.warn(
+        { reason },
+        'the broker takes no more messages for now: retries, dead letters and outcome events wait',
+      );
     });
     connection.on('unblocked', () => {
       if (epoch !== this.#epoch) return;
@@ -98,7 +103,8 @@ export class Publisher {
   closed(epoch: number): void {
     if (epoch !== this.#epoch) return;
     this.#channel = undefined;
-    this.#todo = [...this.#unconfirmed.values(), ...this.#todo];
+    this.#todo = [...this.#unconfirmed.values(), ...this.#todo.slice(this.#next)];
+    this.#next = 0;
     this.#unconfirmed.clear();
     this.#returned.clear();
     this.#refusals.clear();
@@ -112,14 +118,12 @@ export class Publisher {
   #pump(): void {
     const channel = this.#channel;
     if (channel === undefined || this.#blocked) return;
-    let sent = 0;
-    while (sent < this.#todo.length && this.#unconfirmed.size < MAX_UNCONFIRMED && !this.#full) {
-      const message = this.#todo[sent] as Outgoing;
+    while (this.#next < this.#todo.length && this.#unconfirmed.size < MAX_UNCONFIRMED && !this.#full) {
+      const message = this.#todo[this.#next] as Outgoing;
       try {
         this.#send(channel, message);
       } catch (error) {
         if (error instanceof IllegalOperationError) {
-          this.#todo.splice(0, sent);
           this.#events.failed(this.#epoch, messageOf(error));
           return;
         }
@@ -130,9 +134,16 @@ export class Publisher {
         );
         this.#send(channel, { ...message, properties: bare(message.properties) });
       }
-      sent++;
+      this.#next++;
     }
-    if (sent > 0) this.#todo.splice(0, sent);
+    this.#closeUp();
+  }
+
+  /** Each confirm makes room for one message more: moving thousands up for each would cost more than all else here. */
+  #closeUp(): void {
+    if (this.#next < this.#todo.length && (this.#next < 1024 || this.#next * 2 < this.#todo.length)) return;
+    this.#todo.splice(0, this.#next);
+    this.#next = 0;
   }
 
   #send(channel: ConfirmChannel, message: Outgoing): void {

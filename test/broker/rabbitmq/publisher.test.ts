@@ -207,6 +207,27 @@ test('at most 1,000 messages await their confirm; each confirm lets the next one
   );
 });
 
+test('of thousands that wait, each is sent once and in its turn, and those without a confirm again when the connection is lost', async (t) => {
+  const rig = new Rig(t);
+  const first = await rig.open();
+  const names = Array.from({ length: 6000 }, (_, i) => `m${i + 1}`);
+  for (const name of names) rig.publish(name);
+  for (let tag = 1; tag <= 4500; tag++) {
+    first.ack(tag);
+    assert.equal(rig.publisher.pending, 6000 - tag);
+  }
+  first.lose();
+  await turn();
+  assert.equal(rig.publisher.pending, 1500);
+  const second = await rig.open();
+  second.ack(1000, true);
+  second.ack(1500, true);
+  assert.equal(first.bodies, names.slice(0, 5500).join(' '));
+  assert.equal(second.bodies, names.slice(4500).join(' '));
+  assert.deepEqual(rig.done, names);
+  assert.equal(rig.publisher.pending, 0);
+});
+
 test('when the write buffer is full, the rest waits until it has drained', async (t) => {
   const rig = new Rig(t);
   const connection = await rig.open();

@@ -37,7 +37,9 @@ function alarm(name: string, fault: string, raise: readonly string[], clear: rea
       await merchants.until(({ requests }) => requests >= 50);
       await stage.broker.ctl(...raise);
       stage.after(() => stage.broker.ctl(...clear));
-      await worker.log.until('the broker takes no more messages for now: retries and dead letters wait');
+      await worker.log.until(
+        'the broker takes no more messages for now: retries, dead letters and outcome events wait',
+      );
       await merchants.until(
         () =>
           [...merchants.receipts].filter(({ key, accepted }) => accepted > 0 && healthy.has(key)).length ===
