@@ -45,7 +45,7 @@ export class Dispatcher implements Sink {
   readonly #lanes: Lanes;
   readonly #scheduler = new Scheduler<Entry>();
   readonly #containment = new Containment();
-  /** Lanes with waiting orders that a gate holds: each is offered again a few times a second. */
+  /** Lanes with waiting orders that a gate holds: each is offered again a few times a second. All others with such are in line. */
   readonly #blocked = new Set<Lane<Entry>>();
   readonly #budget: Budget;
   readonly #pressure: Pressure;
@@ -163,8 +163,7 @@ export class Dispatcher implements Sink {
   /** What waits and was never sent is let go; what is in flight stays, to be joined by its redelivery. */
   lost(epoch: number): void {
     this.#lostEpoch = Math.max(this.#lostEpoch, epoch);
-    for (const lane of this.#lanes) {
-      if (lane.waiting === 0) continue;
+    for (const lane of this.#withWaiting()) {
       const gone = lane.keepOnly((entry) => entry.delivery.epoch > epoch);
       this.#waiting -= gone.length;
       for (const entry of gone) this.#settlements.letGo(entry);
@@ -221,6 +220,7 @@ export class Dispatcher implements Sink {
       }
       entry.lane.unshift(entry);
       this.#waiting++;
+      this.#scheduler.offer(entry.lane);
     }
     for (const entry of loss.sending) {
       this.#leaveFlight(entry, NEITHER, now);
@@ -229,9 +229,7 @@ export class Dispatcher implements Sink {
   }
 
   shardReady(shard: number): void {
-    for (const lane of this.#lanes) {
-      if (lane.shard === shard && lane.waiting > 0) this.#scheduler.offer(lane);
-    }
+    for (const lane of this.#blocked) if (lane.shard === shard) this.#scheduler.offer(lane);
     this.#pump(this.#parts.clock.now());
   }
 
@@ -286,7 +284,7 @@ export class Dispatcher implements Sink {
     this.#draining = true;
     const now = this.#parts.clock.now();
     this.#trials.drain(now);
-    for (const lane of this.#lanes) {
+    for (const lane of this.#withWaiting()) {
       const waiting = lane.keepOnly(mayComeBack);
       this.#waiting -= waiting.length;
       for (const entry of waiting) this.#settlements.release(entry, now);
@@ -340,6 +338,12 @@ export class Dispatcher implements Sink {
   /** The lanes that have anything in them, worst first. */
   async lanes(query: LaneQuery): Promise<LanePage> {
     return await this.#worst.page(query, this.#parts.clock);
+  }
+
+  /** Every lane with orders that wait, be it twice, and not the 100,000 that may be idle beside them. */
+  *#withWaiting(): Generator<Lane<Entry>> {
+    yield* this.#blocked;
+    yield* this.#scheduler;
   }
 
   #pump(now: number): void {

@@ -16,6 +16,11 @@ export class Scheduler<T extends Waiting> {
     this.#ring.push(lane);
   }
 
+  /** The lanes in line. None may be offered meanwhile. */
+  *[Symbol.iterator](): Generator<Lane<T>> {
+    for (let place = this.#head; place < this.#ring.length; place++) yield this.#ring[place] as Lane<T>;
+  }
+
   /**
    * The next lane that may start an order; `mayStart` is asked, and a lane that may not leaves the ring until it is
    * offered again.

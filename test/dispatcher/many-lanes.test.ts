@@ -95,3 +95,23 @@ test('a changed directory reaches all of many lanes within some ticks, and an op
   for (let n = 0; n < MANY / PART; n++) rig.dispatcher.tick();
   assert.equal(rig.handed(), `${last}3`);
 });
+
+test('when a channel is lost, what waits is let go, whether its lane is in line or held', () => {
+  const rig = crowd({ id: 'held', paused: true }, { id: 'full', concurrency: 1 });
+  rig.receiveAll('held1 full1 full2');
+  rig.dispatcher.shardReady(0); // `full` is in line again
+  assert.equal(rig.dispatcher.snapshot().waiting, 2);
+  rig.source.lose(rig.dispatcher);
+  assert.equal(rig.dispatcher.snapshot().waiting, 0);
+  rig.end('full1');
+  rig.assertAtRest();
+});
+
+test('a drain releases what waits, whether its lane is in line or held', () => {
+  const rig = new Rig({ concurrency: 1 }, { duplicates: 'never' }, { id: 'held', paused: true, duplicates: 'never' });
+  rig.receiveAll('pizza1 pizza2 held1');
+  rig.settled();
+  rig.dispatcher.drain();
+  assert.deepEqual(rig.settled().toSorted(), ['held1 defer', 'pizza2 defer']);
+  assert.equal(rig.dispatcher.snapshot().waiting, 0);
+});
