@@ -73,6 +73,11 @@ export function topLines(view: TopView): Line[] {
     const more = count > first.length ? ` and ${whole(count - first.length)} more` : '';
     lines.push({ text: `  paused   by hand: ${first.join(', ')}${more}`, format: 'yellow' });
   }
+  const { confirmed, refused } = readings.events;
+  if (refused > 0) {
+    const text = `  events   ${whole(confirmed)} confirmed   ${whole(refused)} refused by the broker, and published again`;
+    lines.push({ text, format: 'yellow' });
+  } else if (confirmed > 0) lines.push({ text: `  events   ${whole(confirmed)} confirmed` });
   if (stats.pressure !== undefined) lines.push({ text: `  ${stats.pressure}`, format: 'yellow' });
   const which = filter === '' && typing !== true ? '' : `, with "${filter}${typing === true ? '_' : ''}" in the name`;
   const some = sort === 'merchant' && lanes.length < total ? ', the worst,' : '';

@@ -55,6 +55,16 @@ test('it shows the broker, the fill of each budget, what died of what, and each 
   assert.match(all, /^ {2}m-10 .* breaker +timeout$/m);
 });
 
+test('outcome events are shown once there are some, and in yellow while the broker refuses them', () => {
+  const shown = (confirmed: number, refused: number) =>
+    topLines({ stats: { ...READINGS, events: { confirmed, refused } }, lanes: [], total: 0, sort: 'worst', filter: '' })
+      .filter(({ text }) => text.startsWith('  events'))
+      .map(({ text, format }) => [text.slice(11), format]);
+  assert.deepEqual(shown(0, 0), []);
+  assert.deepEqual(shown(1234, 0), [['1,234 confirmed', undefined]]);
+  assert.deepEqual(shown(0, 5), [['0 confirmed   5 refused by the broker, and published again', 'yellow']]);
+});
+
 test('keys are named only where there are some, and the filter shows while it is typed', () => {
   assert.doesNotMatch(texts()[0] as string, /q quit/);
   const live = texts({ typing: true, filter: 'm-', perSecond: 12 });

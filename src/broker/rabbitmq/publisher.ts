@@ -23,6 +23,8 @@ export interface PublisherEvents {
 
 const MAX_UNCONFIRMED = 1000;
 const RETRY_MS = 1000;
+/** Of an event, doubled with each refusal: all of the window may be refused, by a queue that is full for hours. */
+const EVENT_RETRY_MAX_MS = 8000;
 /**
  * A channel remembers that a quorum queue with reject-publish is full, and may not hear that it has room again (seen with
  * 3.10 when the limit of an empty queue was lifted): after so many refusals of one message a fresh one is asked.
@@ -192,11 +194,13 @@ export class Publisher {
         'could not store a message; its order stays unsettled and it is tried again',
       );
     }
+    const refusals = this.#refusals.get(message) ?? 0;
+    const delayMs = 'queue' in message ? RETRY_MS : Math.min(RETRY_MS * 2 ** refusals, EVENT_RETRY_MAX_MS);
     this.#later++;
     setTimeout(() => {
       this.#later--;
       this.publish(message);
-    }, RETRY_MS);
+    }, delayMs);
   }
 }
 

@@ -318,3 +318,20 @@ test('an event goes to its exchange as it is, whether anybody listens or not, an
   second.ack(1);
   assert.deepEqual([done, refused, rig.publisher.pending], [1, 1, 0]);
 });
+
+test('an event that is refused again and again comes after 1, 2, 4 and then 8 seconds', async (t) => {
+  const rig = new Rig(t);
+  const connection = await rig.open();
+  const done = (): unknown => rig.done.push('event');
+  rig.publisher.publish({ exchange: 'orders.outcomes', key: 'k', body: Buffer.from('e'), properties: {}, done });
+  let sent = 1;
+  for (const seconds of [1, 2, 4, 8, 8]) {
+    connection.nack(sent);
+    t.mock.timers.tick(seconds * 1000 - 1);
+    assert.equal(connection.sent.length, sent);
+    t.mock.timers.tick(1);
+    assert.equal(connection.sent.length, ++sent);
+  }
+  connection.ack(sent);
+  assert.deepEqual(rig.done, ['event']);
+});
