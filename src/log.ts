@@ -5,6 +5,7 @@ import type { prettyFactory } from 'pino-pretty';
 import { messageOf } from './errors.ts';
 import { LogSink, standardOutput } from './log-sink.ts';
 import { brief } from './outcome.ts';
+import { REDACTED, redact } from './redact.ts';
 
 /**
  * The log. Two rules: only fields that are known to be harmless are shown, and a reader that is slow or stuck stalls
@@ -38,34 +39,19 @@ const RESERVED = new Set(['level', 'time', 'pid']);
 /** Others choose these, and how long they are. */
 const IDS = new Set(['merchant', 'order', 'identity']);
 const MAX_ID = 200;
-const REDACTED = '[redacted]';
-const NOT_JSON = ' is not valid JSON';
-/** Of a text no more is looked at or shown, in characters. */
-const MAX_TEXT = 8_000;
 
 type Fields = Record<string, unknown>;
 
-/** Takes out of a text what others put into messages: credentials in URLs, and what JSON.parse quotes of its input. */
-function clean(text: string): string {
-  let cut = brief(text, MAX_TEXT);
-  const quoted = cut.indexOf('"');
-  const told = cut.lastIndexOf(NOT_JSON);
-  if (quoted !== -1 && quoted < told) cut = `${cut.slice(0, quoted)}${REDACTED}${cut.slice(told)}`;
-  return cut
-    .replace(/(\w:\/\/)[^\s/'"]*@/g, `$1${REDACTED}@`)
-    .replace(/(\w:\/\/[^\s?'"]*)\?[^\s'"]*/g, `$1?${REDACTED}`);
-}
-
 /** What of an error is shown. Errors of HTTP clients carry their options, headers and responses: none of that. */
 function reduceError(thrown: unknown, withStack: boolean): Fields {
-  const message = clean(messageOf(thrown));
+  const message = redact(messageOf(thrown));
   if (!(thrown instanceof Error)) return { type: typeof thrown, message };
   const { code } = thrown as { code?: unknown };
   return {
     type: thrown.name,
     message,
     ...(typeof code === 'string' || typeof code === 'number' ? { code } : {}),
-    ...(withStack && thrown.stack !== undefined ? { stack: clean(thrown.stack) } : {}),
+    ...(withStack && thrown.stack !== undefined ? { stack: redact(thrown.stack) } : {}),
   };
 }
 
@@ -77,7 +63,7 @@ function isPlain(value: unknown): boolean {
 
 /** Figures may carry reasons, and a reason what others put into messages. */
 function cleanFigures(value: unknown): unknown {
-  if (typeof value === 'string') return clean(value);
+  if (typeof value === 'string') return redact(value);
   if (Array.isArray(value)) return value.map(cleanFigures);
   if (typeof value !== 'object' || value === null) return value;
   return Object.fromEntries(Object.entries(value).map(([name, part]) => [name, cleanFigures(part)]));
@@ -99,7 +85,7 @@ function allowlist(level: string, extra: readonly string[]): (fields: object) =>
       else if (shownAsIs.has(name)) allowed[name] = FIGURES.has(name) ? cleanFigures(value) : value;
       else if (!PLAIN.has(name) || !isPlain(value)) allowed[name] = REDACTED;
       else if (typeof value !== 'string') allowed[name] = value;
-      else allowed[name] = clean(IDS.has(name) ? brief(value, MAX_ID) : value);
+      else allowed[name] = redact(IDS.has(name) ? brief(value, MAX_ID) : value);
     }
     return allowed;
   };
@@ -116,7 +102,7 @@ function createLogger(
     level,
     base: { pid: process.pid, ...allow(bindings) },
     formatters: { log: allow },
-    serializers: { err: (reduced: unknown) => reduced, msg: clean },
+    serializers: { err: (reduced: unknown) => reduced, msg: redact },
   };
   const logger = pino(options, { write });
   // pino does not format a child's bindings, and a child's own formatters and serializers would undo ours.

@@ -2,8 +2,10 @@ import { MessageChannel, type MessagePort, receiveMessageOnPort, type Worker } f
 import { Piscina } from 'piscina';
 import { messageOf, OrderlaneError } from '../errors.ts';
 import { LoopUse } from '../loop-use.ts';
+import { brief } from '../outcome.ts';
 import { Pace } from '../pace.ts';
 import { type Boot, type Booted, OUTCOME_FIELDS, outcomeOf, type Report, type ThreadOutcome } from '../protocol.ts';
+import { redact } from '../redact.ts';
 import type { ShardStats } from '../stats.ts';
 import type { Entry } from './ledger.ts';
 import { Outbox } from './outbox.ts';
@@ -233,7 +235,7 @@ export class Shard {
     if (this.#outbox.size === 0 || this.#state.kind !== 'ready' || pool === undefined) return;
     pool.run(this.#outbox.take()).catch((error: unknown) => {
       // The thread is lost, which its exit will tell; or it did not take the batch in, and nobody knows what it did with it.
-      this.#why ??= messageOf(error);
+      this.#why ??= brief(redact(messageOf(error)));
       if (this.#state.kind === 'ready' && this.#pool === pool) this.#endThread(this.#state);
     });
   }
@@ -243,7 +245,7 @@ export class Shard {
     const { port1, port2 } = new MessageChannel();
     // Piscina tells it by rejecting what it runs, in a microtask; a thread's error and its exit can be told in one go.
     worker.once('error', (error) => {
-      this.#why ??= messageOf(error);
+      this.#why ??= brief(redact(messageOf(error)));
     });
     const exited = new Promise<void>((resolve) => {
       worker.once('exit', (code) => {

@@ -14,6 +14,7 @@ import type { DeliveryError } from '../handler.ts';
 import { headerKey, type Merchant, type Order } from '../order.ts';
 import { brief } from '../outcome.ts';
 import type { ThreadOutcome } from '../protocol.ts';
+import { redact } from '../redact.ts';
 import { AnswerTooLarge, outcomeOfAnswer, outcomeOfError } from './classify.ts';
 import type { HttpClient } from './http-client.ts';
 
@@ -199,7 +200,7 @@ export class AttemptClient {
 
 function judge(thrown: unknown): ThreadOutcome {
   if (thrown instanceof RequestError) return outcomeOfError(thrown);
-  const reason = brief(messageOf(thrown));
+  const reason = brief(redact(messageOf(thrown)));
   if (!isDeliveryError(thrown)) return { kind: 'failed', reason };
   const { outcome: kind, retryAfterMs } = thrown;
   const later = retryAfterMs !== undefined && retryAfterMs >= 0 ? { retryAfterMs } : {};

@@ -2,6 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http';
 import { AbortError, HTTPError, type RequestError, TimeoutError } from 'got';
 import { brief } from '../outcome.ts';
 import type { ThreadOutcome } from '../protocol.ts';
+import { redact } from '../redact.ts';
 
 const MAX_RETRY_AFTER_MS = 86_400_000;
 const REASON = 200;
@@ -90,7 +91,8 @@ function reasonOf(error: RequestError, kind: 'failed' | 'not-sent' | 'ambiguous'
   if (error instanceof AbortError) {
     return error.cause instanceof AnswerTooLarge ? error.cause.message : `${missing} before the attempt was aborted`;
   }
-  return brief(error.message === '' ? ofMany(error) : error.message, REASON);
+  // It goes into headers, events and what the admin endpoint shows; got puts the URL into some, query and all.
+  return brief(redact(error.message === '' ? ofMany(error) : error.message), REASON);
 }
 
 /** Several addresses were tried, and node's AggregateError says nothing but that. */

@@ -6,6 +6,7 @@ import { messageOf } from '../errors.ts';
 import { headerKey, type Merchant, type Order } from '../order.ts';
 import { brief } from '../outcome.ts';
 import type { ThreadOutcome } from '../protocol.ts';
+import { redact } from '../redact.ts';
 import { outcomeOfAnswer, outcomeOfError } from './classify.ts';
 import type { HttpClient } from './http-client.ts';
 
@@ -47,7 +48,7 @@ export async function forward(
     const outcome = outcomeOfAnswer(response.statusCode, response.headers);
     return client.answers ? withAnswer(outcome, answerOf(response)) : outcome;
   } catch (error) {
-    if (!(error instanceof RequestError)) return { kind: 'failed', reason: brief(messageOf(error)) };
+    if (!(error instanceof RequestError)) return { kind: 'failed', reason: brief(redact(messageOf(error))) };
     const { response } = error;
     // The answer is there; that we did not want all of its body, or what came after it, changes nothing.
     if (response !== undefined && (cut || response.complete)) {

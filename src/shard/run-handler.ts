@@ -11,6 +11,7 @@ import type { Merchant, Order } from '../order.ts';
 import { brief } from '../outcome.ts';
 import { type Batch, ORDER_FIELDS, outcomeCode, SENDING, type ThreadOutcome } from '../protocol.ts';
 import { NONE, type SlotTable } from '../slot-table.ts';
+import { redact } from '../redact.ts';
 
 /** An order's place in the slot table, for as long as the slot has this generation. */
 export interface Place {
@@ -301,7 +302,7 @@ class Attempt implements Context {
         }
       } catch (error) {
         // Nobody knows more than before: the order may still be there from an earlier attempt.
-        return { kind: 'ambiguous', reason: brief(`confirm failed: ${messageOf(error)}`) };
+        return { kind: 'ambiguous', reason: brief(`confirm failed: ${redact(messageOf(error))}`) };
       }
     }
     try {

@@ -280,6 +280,26 @@ test('a DeliveryError names its outcome, anything else is failed', (t) => {
   assert.deepEqual(attempt.outcomeOf(undefined), { kind: 'failed', reason: 'undefined' });
 });
 
+test('what is told of an error has no credentials, no query of a URL and nothing of what JSON.parse was given', (t) => {
+  const attempt = attemptOf(t, {});
+  let unreadable: unknown;
+  try {
+    JSON.parse('Jane Doe, +44 20 7946');
+  } catch (error) {
+    unreadable = error;
+  }
+  const reasons = [
+    new TypeError('https://shop:hunter2@pos.example/orders?token=t0ken is down'),
+    new DeliveryError('rejected', 'no such place: https://pos.example/?key=t0ken'),
+    unreadable,
+  ].map((thrown) => (attempt.outcomeOf(thrown) as { readonly reason: string }).reason);
+  assert.deepEqual(reasons, [
+    'https://[redacted]@pos.example/orders?[redacted] is down',
+    'no such place: https://pos.example/?[redacted]',
+    "Unexpected token 'J', [redacted] is not valid JSON",
+  ]);
+});
+
 test('once another call may have been processed, nothing but a rejection is better than ambiguous', async (t) => {
   const stub = await byPath(t);
   const refused = `http://127.0.0.1:${await closedPort()}/`;
