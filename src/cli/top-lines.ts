@@ -45,7 +45,8 @@ export function topLines(view: TopView): Line[] {
   const { stats: readings, lanes, total, sort, filter, typing, perSecond, trouble } = view;
   const { columns, rows } = view.size ?? { columns: Number.POSITIVE_INFINITY, rows: Number.POSITIVE_INFINITY };
   const { stats, phase, isConnected, reconnects, limits } = readings;
-  const broker = `broker ${isConnected ? 'connected' : 'NOT CONNECTED'}${reconnects > 0 ? `, reconnects ${reconnects}` : ''}`;
+  const broker = `broker ${isConnected ? 'connected' : 'NOT CONNECTED'}`;
+  const again = reconnects > 0 ? `   reconnects to the broker ${whole(reconnects)}` : '';
   const keys = typing === undefined ? '' : '   s sort   / filter   q quit';
   const dead = Object.entries(stats.deadLettered).filter(([, count]) => count > 0);
   const lines: Line[] = [
@@ -62,7 +63,7 @@ export function topLines(view: TopView): Line[] {
     },
     { text: '' },
     ...stats.shards.map(shardLine),
-    { text: `  main     busy ${Math.round(readings.mainUtilization * 100)}%` },
+    { text: `  main     busy ${Math.round(readings.mainUtilization * 100)}%${again}` },
   ];
   if (dead.length > 0 || stats.parked > 0) {
     const parts = [...dead, ...(stats.parked > 0 ? [['parked', stats.parked] as const] : [])];

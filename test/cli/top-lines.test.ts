@@ -48,7 +48,8 @@ test('lanes are sorted by what is asked for, and filtered by a part of the name'
 
 test('it shows the broker, the fill of each budget, what died of what, and each lane with its gate', () => {
   const all = texts().join('\n');
-  assert.match(all, /^orderlane top {3}running {3}broker connected, reconnects 2$/m);
+  assert.match(all, /^orderlane top {3}running {3}broker connected$/m);
+  assert.match(all, /^ {2}main +busy 25% {3}reconnects to the broker 2$/m);
   assert.match(all, /^ {2}calls +\[#\.+\] +0% {3}3 of 4,000$/m);
   assert.match(all, /^ {2}bytes +\[#{12}\.{8}\] +58% {3}600B? of 1KiB$/m);
   assert.match(all, /^ {2}dead +2 rejected {3}1 expired {3}1 parked$/m);
@@ -69,6 +70,9 @@ test('keys are named only where there are some, and the filter shows while it is
   assert.doesNotMatch(texts()[0] as string, /q quit/);
   const live = texts({ typing: true, filter: 'm-', perSecond: 12 });
   assert.match(live[0] as string, /s sort {3}\/ filter {3}q quit$/);
+  // The keys are last, so the longest such line has to fit into 80 columns.
+  const away = texts({ typing: false, stats: { ...READINGS, phase: 'draining', isConnected: false } });
+  assert.ok((away[0] as string).length < 80);
   assert.ok(live.some((line) => line.includes('with "m-_" in the name')));
 });
 
