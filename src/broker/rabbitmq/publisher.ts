@@ -200,7 +200,7 @@ export class Publisher {
     setTimeout(() => {
       this.#later--;
       this.publish(message);
-    }, delayMs);
+    }, delayMs).unref(); // what still waits when all else has ended holds up no exit
   }
 }
 
