@@ -1,19 +1,20 @@
 import type { Delivery, Sink, Source } from '../broker/source.ts';
-import { type Ending, endingOf, NEITHER } from '../lane/ending.ts';
 import type { Lane } from '../lane/lane.ts';
 import type { Directory } from '../merchant/directory.ts';
 import type { ThreadOutcome } from '../protocol.ts';
 import type { LanePage, LaneQuery, Readings } from '../readings.ts';
-import type { Gate, Stats } from '../stats.ts';
+import type { Stats } from '../stats.ts';
 import { Budget } from './budget.ts';
 import { Containment } from './containment.ts';
 import { Deferral, deferred } from './deferral.ts';
 import { noteOutcome } from './failures.ts';
+import { Flight } from './flight.ts';
+import { Gates } from './gates.ts';
 import { Lanes } from './lanes.ts';
 import { type Entry, entryOf, expired, keyOf } from './ledger.ts';
 import { Pressure } from './pressure.ts';
-import { readingsOf } from './readings-of.ts';
-import { isSuspicious } from './returns.ts';
+import { readingsOf, statsOf } from './readings-of.ts';
+import { isNextSuspicious, isSuspicious } from './returns.ts';
 import { Round } from './round.ts';
 import { Scheduler } from './scheduler.ts';
 import { type SettlementOptions, type SettlementParts, Settlements } from './settlements.ts';
@@ -52,6 +53,8 @@ export class Dispatcher implements Sink {
   readonly #deferral: Deferral;
   readonly #settlements: Settlements;
   readonly #trials: Trials;
+  readonly #gates: Gates;
+  readonly #flight: Flight;
   readonly #worst: WorstLanes;
   readonly #upkeep: Upkeep;
   /** Lanes that have yet to be told of the directory's new entries. */
@@ -70,10 +73,18 @@ export class Dispatcher implements Sink {
     this.#deferral = new Deferral(options);
     this.#settlements = new Settlements(options, parts, this.#deferral);
     this.#trials = new Trials(options, { ...parts, settlements: this.#settlements });
+    const admission = {
+      shards: parts.shards,
+      budget: this.#budget,
+      containment: this.#containment,
+      trials: this.#trials,
+    };
+    this.#gates = new Gates(admission);
+    this.#flight = new Flight({ ...admission, settlements: this.#settlements });
     this.#worst = new WorstLanes({
       lanes: this.#lanes,
       calls: () => this.#budget.calls() as Iterable<Entry>, // it is given entries only
-      gateOf: (lane, now) => this.#shownGate(lane, now),
+      gateOf: (lane, now) => this.#gates.any(lane, now),
     });
     this.#upkeep = new Upkeep({
       ...parts,
@@ -82,7 +93,7 @@ export class Dispatcher implements Sink {
       containment: this.#containment,
       deferral: this.#deferral,
       settlements: this.#settlements,
-      gateOf: (lane, now) => this.#gateOf(lane, now),
+      gateOf: (lane, now) => this.#gates.of(lane, now),
     });
     this.#changed = new Round(this.#lanes);
   }
@@ -141,7 +152,7 @@ export class Dispatcher implements Sink {
       this.#trials.received(entry, now);
       return;
     }
-    const gate = this.#gateOf(lane, now);
+    const gate = this.#gates.of(lane, now);
     if (gate !== undefined || lane.waiting > 0) {
       const leftMs = delivery.deadlineAt - now;
       if (this.#deferral.isDue(lane, gate, delivery.bytes, leftMs, this.#parts.source.window())) {
@@ -175,9 +186,9 @@ export class Dispatcher implements Sink {
 
   outcome(entry: Entry, outcome: ThreadOutcome): void {
     const now = this.#parts.clock.now();
-    this.#settlements.tally.called.observe(now - entry.startedAt);
-    this.#leaveFlight(entry, tellsNothing(entry, outcome, now) ? NEITHER : endingOf(outcome), now);
-    if (this.#containment.cameBack(entry)) this.#offerQuarantined();
+    this.#flight.cameBack(entry, outcome, now);
+    this.#offer(entry.lane);
+    if (this.#containment.cameBack(entry)) for (const each of this.#containment.quarantined) this.#offer(each);
     noteOutcome(entry, outcome, now, this.#parts.log);
     this.#settlements.settle(entry, outcome, now);
   }
@@ -204,7 +215,8 @@ export class Dispatcher implements Sink {
     );
     // Back to the head of their lanes, in the order in which they stood there.
     for (const entry of loss.handed.toReversed()) {
-      this.#leaveFlight(entry, NEITHER, now);
+      this.#flight.lost(entry, now);
+      this.#offer(entry.lane);
       if (entry === blamed) {
         this.#settlements.settle(entry, { kind: 'not-sent', reason: loss.why }, now, true);
         continue;
@@ -220,16 +232,17 @@ export class Dispatcher implements Sink {
       }
       entry.lane.unshift(entry);
       this.#waiting++;
-      this.#scheduler.offer(entry.lane);
+      this.#offer(entry.lane);
     }
     for (const entry of loss.sending) {
-      this.#leaveFlight(entry, NEITHER, now);
+      this.#flight.lost(entry, now);
+      this.#offer(entry.lane);
       this.#settlements.settle(entry, { kind: 'ambiguous', reason: loss.why }, now, entry === blamed);
     }
   }
 
   shardReady(shard: number): void {
-    for (const lane of this.#blocked) if (lane.shard === shard) this.#scheduler.offer(lane);
+    for (const lane of this.#blocked) if (lane.shard === shard) this.#offer(lane);
     this.#pump(this.#parts.clock.now());
   }
 
@@ -244,9 +257,9 @@ export class Dispatcher implements Sink {
     this.#budget.age(now);
     const held = { suspect: 0, share: 0 };
     for (const lane of this.#blocked) {
-      const gate = this.#gateOf(lane, now);
+      const gate = this.#gates.of(lane, now);
       if (gate === 'share' || (gate === 'suspect' && !lane.isHanging)) held[gate] += lane.waiting;
-      if (lane.waiting > 0) this.#scheduler.offer(lane);
+      this.#offer(lane);
     }
     this.#blocked.clear();
     this.#pump(now);
@@ -308,27 +321,16 @@ export class Dispatcher implements Sink {
 
   snapshot(): Stats {
     const now = this.#parts.clock.now();
-    const { tally, ladder } = this.#settlements;
-    const window = this.#parts.source.window();
-    return {
-      received: tally.received,
-      outcomes: { ...tally.outcomes },
-      retried: tally.retried,
-      deferred: tally.deferred,
-      deadLettered: { ...tally.deadLettered },
-      parked: tally.parked,
-      joined: tally.joined,
-      inFlight: this.#budget.used,
-      overAge: this.#budget.overAge,
+    return statsOf({
+      settlements: this.#settlements,
+      budget: this.#budget,
       waiting: this.#waiting,
-      ...(this.#pressure.words === undefined ? {} : { pressure: this.#pressure.words }),
-      unsettled: window.unsettled,
-      unsettledBytes: window.unsettledBytes,
-      onLadder: ladder.size,
+      pressure: this.#pressure.words,
+      window: this.#parts.source.window(),
       merchants: this.#lanes.size,
       shards: this.#parts.shards.stats(),
       slowest: this.#worst.shown(now),
-    };
+    });
   }
 
   readings(): Readings {
@@ -349,8 +351,7 @@ export class Dispatcher implements Sink {
   #pump(now: number): void {
     if (this.#draining) return;
     this.#now = now;
-    const heldBy = ({ lane }: Entry): Gate | undefined => this.#heldBy(lane, now);
-    for (const entry of this.#trials.due(heldBy, this.#budget.used, now)) this.#start(entry, now);
+    for (const entry of this.#trials.due(this.#gates, this.#budget.used, now)) this.#flight.start(entry, now);
     if (this.#trials.holdsOthers(now)) return;
     while (!this.#budget.isFull) {
       const lane = this.#scheduler.next(this.#mayStart);
@@ -364,50 +365,19 @@ export class Dispatcher implements Sink {
         this.#settlements.settle(entry, expired(entry), now);
         continue;
       }
-      this.#start(entry, now);
+      this.#flight.start(entry, now);
     }
-  }
-
-  #start(entry: Entry, now: number): void {
-    entry.state = 'in-flight';
-    entry.startedAt = now;
-    this.#settlements.tally.attempts++;
-    this.#settlements.tally.waited.observe(now - entry.arrivedAt);
-    entry.era = entry.lane.started(now);
-    this.#budget.started(entry);
-    this.#containment.started(entry);
-    this.#trials.started(entry, now);
-    this.#parts.shards.hand(entry);
   }
 
   readonly #mayStart = (lane: Lane<Entry>): boolean => {
     if (lane.waiting === 0) return false;
-    if (this.#gateOf(lane, this.#now) === undefined) return true;
+    if (this.#gates.of(lane, this.#now) === undefined) return true;
     this.#blocked.add(lane);
     return false;
   };
 
-  #shownGate(lane: Lane<Entry>, now: number): Gate | undefined {
-    return this.#heldBy(lane, now) ?? (this.#trials.holdsOthers(now) ? 'alone' : undefined);
-  }
-
-  #heldBy(lane: Lane<Entry>, now: number): Gate | undefined {
-    return this.#gateOf(lane, now) ?? (this.#budget.isFull ? 'budget' : undefined);
-  }
-
-  /** What keeps a lane's next order from starting, besides that the budget may be full. */
-  #gateOf(lane: Lane<Entry>, now: number): Exclude<Gate, 'budget'> | undefined {
-    const own = lane.gate(now);
-    if (own !== undefined) return own;
-    if (!this.#parts.shards.isReady(lane.shard) || !this.#containment.mayStart(lane, now)) return 'shard';
-    if (lane.isSuspect && !this.#budget.trustsSuspects) return 'suspect';
-    if (!this.#budget.servesSlow && this.#budget.isSlow(lane)) return 'slow';
-    return lane.inFlight >= this.#budget.share(lane.merchant.weight) ? 'share' : undefined;
-  }
-
   #lookAfter(now: number): void {
-    const gone = this.#upkeep.part(now);
-    this.#waiting -= gone;
+    this.#waiting -= this.#upkeep.part(now);
   }
 
   #refreshLanes(): void {
@@ -416,32 +386,15 @@ export class Dispatcher implements Sink {
 
   #refresh(lane: Lane<Entry>): void {
     this.#lanes.refresh(lane);
-    if (lane.waiting > 0) this.#scheduler.offer(lane);
+    this.#offer(lane);
   }
 
-  #leaveFlight(entry: Entry, ending: Ending, now: number): void {
-    const { lane } = entry;
-    lane.ended(entry.era, entry.startedAt, ending, now);
-    if (ending.told === 'answered') this.#budget.answered(lane.shard, now - entry.startedAt);
-    this.#budget.ended(entry);
-    this.#trials.ended(entry);
+  #offer(lane: Lane<Entry>): void {
     if (lane.waiting > 0) this.#scheduler.offer(lane);
-  }
-
-  #offerQuarantined(): void {
-    for (const lane of this.#containment.quarantined) {
-      if (lane.waiting > 0) this.#scheduler.offer(lane);
-    }
   }
 }
 
 /** Whether it may go back to the broker as it is, which counts it as having come back, and perhaps as sent. */
-function mayComeBack(entry: Entry): boolean {
-  return entry.lane.merchant.duplicates === 'idempotent' && !isSuspicious(entry);
-}
-
-/** A call that its order's deadline cut short says nothing of a merchant that would have had more time. */
-function tellsNothing({ delivery, lane, startedAt }: Entry, outcome: ThreadOutcome, now: number): boolean {
-  const isUnanswered = (outcome.kind === 'ambiguous' || outcome.kind === 'not-sent') && !('status' in outcome);
-  return isUnanswered && now >= delivery.deadlineAt && now - startedAt < lane.merchant.timeoutMs;
+function mayComeBack({ lane, delivery }: Entry): boolean {
+  return lane.merchant.duplicates === 'idempotent' && !isNextSuspicious(delivery);
 }

@@ -1,5 +1,7 @@
+import type { Window } from '../broker/source.ts';
 import type { Readings } from '../readings.ts';
 import type { Stats } from '../stats.ts';
+import type { Budget } from './budget.ts';
 import type { Entry } from './ledger.ts';
 import type { Settlements } from './settlements.ts';
 
@@ -16,6 +18,38 @@ function oldest(
     if (ageMs > oldestEligibleMs && state === 'waiting' && lane.gate(now) === undefined) oldestEligibleMs = ageMs;
   }
   return { oldestUnsettledMs, oldestEligibleMs };
+}
+
+interface Counted extends Pick<Stats, 'waiting' | 'merchants' | 'shards' | 'slowest'> {
+  readonly settlements: Settlements;
+  readonly budget: Budget;
+  /** What the process lacks, in words. */
+  readonly pressure: string | undefined;
+  readonly window: Window;
+}
+
+/** The counts of a dispatcher. */
+export function statsOf({ settlements, budget, pressure, window, ...counts }: Counted): Stats {
+  const { tally, ladder } = settlements;
+  return {
+    received: tally.received,
+    outcomes: { ...tally.outcomes },
+    retried: tally.retried,
+    deferred: tally.deferred,
+    deadLettered: { ...tally.deadLettered },
+    parked: tally.parked,
+    joined: tally.joined,
+    inFlight: budget.used,
+    overAge: budget.overAge,
+    waiting: counts.waiting,
+    ...(pressure === undefined ? {} : { pressure }),
+    unsettled: window.unsettled,
+    unsettledBytes: window.unsettledBytes,
+    onLadder: ladder.size,
+    merchants: counts.merchants,
+    shards: counts.shards,
+    slowest: counts.slowest,
+  };
 }
 
 /** Everything that can be read of a dispatcher. */

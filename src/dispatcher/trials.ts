@@ -1,6 +1,7 @@
 import type { Gate } from '../stats.ts';
 import type { Delivery } from '../broker/source.ts';
 import { deferred } from './deferral.ts';
+import type { Gates } from './gates.ts';
 import { type Entry, expired } from './ledger.ts';
 import { isSuspicious, isToRunAlone, lostAlone } from './returns.ts';
 import type { SettlementParts, Settlements } from './settlements.ts';
@@ -27,6 +28,8 @@ const AWAY_MS = 1_000;
  */
 const RUNGS_ALONE = 3;
 const RUNGS_AMONG_FEW = 5;
+/** An order that was lost alone goes a rung higher each time, up to this one, so that others come first. */
+const RUNGS_LOST = 4;
 
 interface Waiting {
   readonly entry: Entry;
@@ -42,9 +45,10 @@ type State =
 /**
  * Finds the order that processes die of, and keeps the others from paying for it. A process that dies leaves nothing but the
  * broker's count of how often each message has come back, and all that it held has come back. So an order that has done
- * so twice is put out for a trial: a fresh copy says how often it has come back, and of these few run beside each other. One
+ * so three times is put out for a trial: a fresh copy says how often it has come back, and of these few run beside each other. One
  * whose copy comes back again runs alone. Then at the next death one order's count rises, and one that has been lost alone
- * often enough is dead-lettered. An attempt that comes back, whatever it came to, ends the trial.
+ * often enough is dead-lettered. An attempt that comes back, whatever it came to, ends the trial. Those that were lost alone less
+ * often go first, so that whoever kills processes again and again hits another order each time, and not one until it is condemned.
  */
 export class Trials {
   readonly #maxCrashes: number;
@@ -72,6 +76,7 @@ export class Trials {
   received(entry: Entry, now: number): void {
     const { settlements, log } = this.#parts;
     const { lane, delivery, returns } = entry;
+    const state = this.#state;
     if (lostAlone(returns) >= this.#maxCrashes) {
       settlements.settle(entry, { kind: 'ambiguous', reason: 'its process ended' }, now);
       return;
@@ -82,24 +87,24 @@ export class Trials {
         `an order has come back ${returns} times: a process may have died of it, and it is to run ${manner(entry)}`,
       );
       this.#sendAway(entry, now);
-    } else if (this.#state.kind !== 'free') this.#sendAway(entry, now);
-    else if (isToRunAlone(entry)) this.#state = { kind: 'waiting', entry, since: now };
-    else if (this.#few.length + this.#beside < AT_ONCE) this.#few.push({ entry, since: now });
-    else this.#sendAway(entry, now);
+    } else if (!isToRunAlone(entry) && state.kind === 'free' && this.#few.length + this.#beside < AT_ONCE) {
+      this.#few.push({ entry, since: now });
+    } else if (isToRunAlone(entry) && state.kind === 'free') {
+      this.#state = { kind: 'waiting', entry, since: now };
+    } else if (isToRunAlone(entry) && state.kind === 'waiting' && returns < state.entry.returns) {
+      this.#state = { ...state, entry };
+      this.#sendAway(state.entry, now);
+    } else this.#sendAway(entry, now);
   }
 
-  /**
-   * The orders that are to start now.
-   *
-   * @param gateOf what keeps an order's lane from starting anything, trials aside
-   */
-  *due(gateOf: (entry: Entry) => Gate | undefined, inFlight: number, now: number): Generator<Entry> {
+  /** The orders that are to start now. */
+  *due(gates: Pick<Gates, 'ofTrial'>, inFlight: number, now: number): Generator<Entry> {
     // A confirm that does not come must not keep them waiting: being among few condemns nobody.
     if (now - (this.#few[0]?.since ?? now) >= GIVE_UP_MS) this.#leaving.clear();
     if (this.#leaving.size === 0) {
       while (this.#state.kind === 'free' && now - (this.#few[0]?.since ?? now) >= GATHER_MS) {
         const { entry } = this.#few.shift() as Waiting;
-        if (this.#mayStart(entry, gateOf(entry), now)) yield entry;
+        if (this.#mayStart(entry, gates.ofTrial(entry.lane, now), now)) yield entry;
       }
     }
     const state = this.#state;
@@ -110,7 +115,7 @@ export class Trials {
       this.#state = { kind: 'free' };
       this.#sendAway(state.entry, now);
     } else if (this.#leaving.size === 0 && waitedMs >= (inFlight === 0 ? GATHER_MS : QUIET_MS)) {
-      if (this.#mayStart(state.entry, gateOf(state.entry), now)) yield state.entry;
+      if (this.#mayStart(state.entry, gates.ofTrial(state.entry.lane, now), now)) yield state.entry;
       else this.#state = { kind: 'free' };
     }
   }
@@ -171,7 +176,8 @@ export class Trials {
     const { settlements, random } = this.#parts;
     const isFresh = entry.returns === entry.delivery.returns;
     const rungs = isToRunAlone(entry) ? RUNGS_ALONE : RUNGS_AMONG_FEW;
-    const delayMs = AWAY_MS * (isFresh ? 2 ** Math.floor(random() * rungs) : 1);
+    const rung = isFresh ? Math.floor(random() * rungs) : Math.min(lostAlone(entry.returns), RUNGS_LOST);
+    const delayMs = AWAY_MS * 2 ** rung;
     const reason = `it has come back ${entry.returns} times, and is to run ${manner(entry)}; it may have been sent`;
     this.#leaving.add(entry.delivery);
     settlements.settle(entry, { kind: 'deferred', reason, delayMs, atLeastMs: 0 }, now);

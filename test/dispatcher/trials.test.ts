@@ -13,13 +13,13 @@ function pass(rig: Rig, ms: number): void {
   rig.dispatcher.tick();
 }
 
-test('an order that has come back once runs like any other; one that has come back twice gets a fresh copy that says so', () => {
+test('an order that has come back twice runs like any other; one that has come back three times gets a fresh copy that says so', () => {
   const rig = new Rig();
-  rig.receive({ identity: 'a1', redelivered: true, cameBack: 1 });
-  rig.receive({ identity: 'a2', redelivered: true, cameBack: 2 });
+  rig.receive({ identity: 'a1', redelivered: true, cameBack: 2 });
+  rig.receive({ identity: 'a2', redelivered: true, cameBack: 3 });
   assert.equal(rig.handed(), 'a1');
-  assert.partialDeepStrictEqual(rig.lastSettlement(), { kind: 'defer', delayMs: 1000, returns: 2 });
-  assert.match(rig.warnings.join('\n'), /has come back 2 times: a process may have died of it/);
+  assert.partialDeepStrictEqual(rig.lastSettlement(), { kind: 'defer', delayMs: 1000, returns: 3 });
+  assert.match(rig.warnings.join('\n'), /has come back 3 times: a process may have died of it/);
 });
 
 test('what a copy has come back counts on when the order is deferred for another reason, and not when it is retried', () => {
@@ -27,7 +27,7 @@ test('what a copy has come back counts on when the order is deferred for another
   rig.receive({ identity: 'a1', redelivered: true, cameBack: 1, notBeforeAt: rig.clock.now() + 5000 });
   assert.partialDeepStrictEqual(rig.lastSettlement(), { kind: 'defer', returns: 1 });
   const again = new Rig();
-  again.receive({ identity: 'a1', ...marked(2) });
+  again.receive({ identity: 'a1', ...marked(3) });
   pass(again, 100);
   again.end('a1', REFUSED);
   assert.equal(again.lastSettlement()?.kind, 'retry');
@@ -37,14 +37,14 @@ test('what a copy has come back counts on when the order is deferred for another
 test('however often the broker has had an order back, it is not condemned before it has run alone', () => {
   const rig = new Rig();
   rig.receive({ identity: 'a1', redelivered: true, cameBack: 25 });
-  assert.partialDeepStrictEqual(rig.lastSettlement(), { kind: 'defer', returns: 2 });
+  assert.partialDeepStrictEqual(rig.lastSettlement(), { kind: 'defer', returns: 3 });
 });
 
 test('a hundred suspicious orders run beside the others at once, and further ones come again later', () => {
   const rig = new Rig({ concurrency: 1000 }, { concurrency: 1000 });
   for (let n = 0; n < 101; n++) {
     rig.have({ id: `m${n}` });
-    rig.receive({ identity: `s${n}`, merchantId: `m${n}`, ...marked(2) });
+    rig.receive({ identity: `s${n}`, merchantId: `m${n}`, ...marked(3) });
   }
   rig.receive({ identity: 'other' });
   pass(rig, 100);
@@ -54,9 +54,9 @@ test('a hundred suspicious orders run beside the others at once, and further one
   assert.equal(rig.shards.inFlight.size, 101);
   assert.equal(rig.isInFlight('s100'), false);
   assert.equal(rig.isInFlight('other'), true);
-  assert.partialDeepStrictEqual(rig.lastSettlement(), { kind: 'defer', returns: 2 });
+  assert.partialDeepStrictEqual(rig.lastSettlement(), { kind: 'defer', returns: 3 });
   rig.end('s0');
-  rig.receive({ identity: 'later', ...marked(2) });
+  rig.receive({ identity: 'later', ...marked(3) });
   pass(rig, 100);
   assert.equal(rig.isInFlight('later'), true);
 });
@@ -64,7 +64,7 @@ test('a hundred suspicious orders run beside the others at once, and further one
 test('an order that was lost among few waits until nothing is in flight, and nothing starts beside it', () => {
   const rig = new Rig({}, { id: 'a' }, { id: 'b' });
   rig.receiveAll('a1 a2');
-  rig.receive({ identity: 'b1', merchantId: 'b', ...marked(3) });
+  rig.receive({ identity: 'b1', merchantId: 'b', ...marked(4) });
   rig.receiveAll('a3');
   assert.equal(rig.handed(), 'a1 a2');
   rig.end('a1');
@@ -72,8 +72,8 @@ test('an order that was lost among few waits until nothing is in flight, and not
   assert.equal(rig.handed(), '');
   rig.end('a2');
   assert.equal(rig.handed(), 'b1');
-  rig.receive({ identity: 'b2', merchantId: 'b', ...marked(2) });
-  assert.partialDeepStrictEqual(rig.lastSettlement(), { kind: 'defer', returns: 2 });
+  rig.receive({ identity: 'b2', merchantId: 'b', ...marked(3) });
+  assert.partialDeepStrictEqual(rig.lastSettlement(), { kind: 'defer', returns: 3 });
   rig.end('b1');
   assert.equal(rig.handed(), 'a3');
 });
@@ -81,7 +81,7 @@ test('an order that was lost among few waits until nothing is in flight, and not
 test('calls that hang keep a lone order waiting for one second, and one that hangs keeps the others for five', () => {
   const rig = new Rig({}, { id: 'a' }, { id: 'b' });
   rig.receiveAll('a1');
-  rig.receive({ identity: 'b1', merchantId: 'b', ...marked(3) });
+  rig.receive({ identity: 'b1', merchantId: 'b', ...marked(4) });
   rig.receiveAll('a2');
   pass(rig, 999);
   assert.equal(rig.handed(), 'a1');
@@ -95,9 +95,9 @@ test('calls that hang keep a lone order waiting for one second, and one that han
 
 test('a lone order whose merchant may not be called is deferred and holds nobody', () => {
   const rig = new Rig({}, { id: 'a' }, { id: 'b', paused: true });
-  rig.receive({ identity: 'b1', merchantId: 'b', ...marked(3) });
+  rig.receive({ identity: 'b1', merchantId: 'b', ...marked(4) });
   pass(rig, 100);
-  assert.partialDeepStrictEqual(rig.lastSettlement(), { kind: 'defer', returns: 3 });
+  assert.partialDeepStrictEqual(rig.lastSettlement(), { kind: 'defer', returns: 4 });
   rig.receiveAll('a1');
   assert.equal(rig.handed(), 'a1');
 });
@@ -110,12 +110,12 @@ test('an order to which --max-crashes processes were lost alone is dead-lettered
     ['never', true, 'a1 park'],
   ] as const) {
     const rig = new Rig({ maxCrashes: 2, canConfirm }, { duplicates });
-    rig.receive({ identity: 'a1', ...marked(4), redelivered: true, cameBack: 1 });
+    rig.receive({ identity: 'a1', ...marked(5), redelivered: true, cameBack: 1 });
     assert.deepEqual(rig.settled(), [end], duplicates);
     assert.equal(rig.handed(), '');
   }
   const rig = new Rig({ maxCrashes: 2 });
-  rig.receive({ identity: 'a1', ...marked(4), redelivered: true, cameBack: 1 });
+  rig.receive({ identity: 'a1', ...marked(5), redelivered: true, cameBack: 1 });
   assert.partialDeepStrictEqual(rig.lastSettlement(), {
     detail: '2 processes ended while it ran alone, and it may have been sent',
   });
@@ -123,8 +123,8 @@ test('an order to which --max-crashes processes were lost alone is dead-lettered
 
 test('a lone order does not start while another is on its way out, and goes with it when that takes too long', () => {
   const rig = new Rig({}, { id: 'a' }, { id: 'b' });
-  rig.receive({ identity: 'b1', merchantId: 'b', ...marked(3) });
-  rig.receive({ identity: 'b2', merchantId: 'b', ...marked(3) });
+  rig.receive({ identity: 'b1', merchantId: 'b', ...marked(4) });
+  rig.receive({ identity: 'b2', merchantId: 'b', ...marked(4) });
   pass(rig, 4999);
   assert.equal(rig.handed(), '');
   pass(rig, 1);
@@ -143,7 +143,7 @@ test('a connection that is lost while the process lives counts against nobody', 
   assert.deepEqual(rig.settled(), []);
   const alone = new Rig({}, { id: 'a' }, { id: 'b' });
   alone.receiveAll('a1');
-  const lone = alone.receive({ identity: 'b1', merchantId: 'b', ...marked(3) });
+  const lone = alone.receive({ identity: 'b1', merchantId: 'b', ...marked(4) });
   alone.source.lose(alone.dispatcher);
   alone.again(lone, { cameBack: 1 });
   pass(alone, 100);
@@ -154,26 +154,77 @@ test('a connection that is lost while the process lives counts against nobody', 
 test('a drain lets a lone order that waits go as it is, with what is known of it', () => {
   const rig = new Rig({}, { id: 'a' }, { id: 'b' });
   rig.receiveAll('a1');
-  rig.receive({ identity: 'b1', merchantId: 'b', ...marked(3) });
+  rig.receive({ identity: 'b1', merchantId: 'b', ...marked(4) });
   rig.dispatcher.drain();
+  assert.partialDeepStrictEqual(rig.lastSettlement(), { kind: 'defer', returns: 4 });
+  rig.receive({ identity: 'b2', merchantId: 'b', ...marked(3) });
   assert.partialDeepStrictEqual(rig.lastSettlement(), { kind: 'defer', returns: 3 });
-  rig.receive({ identity: 'b2', merchantId: 'b', ...marked(2) });
-  assert.partialDeepStrictEqual(rig.lastSettlement(), { kind: 'defer', returns: 2 });
   rig.end('a1');
   rig.source.confirm(rig.dispatcher);
   rig.assertAtRest();
 });
 
+test('of the orders that are to run alone, those to which fewer processes were lost go first', () => {
+  const rig = new Rig({}, { id: 'a' }, { id: 'b' }, { id: 'c' });
+  rig.receiveAll('a1');
+  rig.receive({ identity: 'b1', merchantId: 'b', ...marked(5) });
+  rig.receive({ identity: 'c1', merchantId: 'c', ...marked(4) });
+  assert.deepEqual(rig.settled(), ['b1 defer']);
+  rig.receive({ identity: 'b2', merchantId: 'b', ...marked(5) });
+  assert.deepEqual(rig.settled(), ['b2 defer']);
+  rig.source.confirm(rig.dispatcher);
+  rig.end('a1');
+  pass(rig, 100);
+  assert.equal(rig.handed(), 'a1 c1');
+});
+
+test('an order to which processes were lost alone is away for longer each time, so that another one is next', () => {
+  const delays: number[] = [];
+  for (let returns = 3; returns < 11; returns++) {
+    const rig = new Rig({ maxCrashes: 100 });
+    rig.receive({ identity: 'a1', ...marked(returns), redelivered: true, cameBack: 1 });
+    const settlement = rig.lastSettlement();
+    if (settlement?.kind === 'defer') delays.push(settlement.delayMs);
+  }
+  assert.deepEqual(delays, [1000, 2000, 4000, 8000, 16_000, 16_000, 16_000, 16_000]);
+});
+
+test('graceful stops never make an order suspicious: what waits goes as a fresh copy before they could', () => {
+  let fields: Partial<Delivery> = {};
+  for (let stops = 0; stops < 10; stops++) {
+    const rig = new Rig({}, { id: 'a', paused: true });
+    const { cameBack = 0 } = fields;
+    const given = rig.receive({ ...fields, identity: 'a1', merchantId: 'a', redelivered: cameBack > 0 });
+    rig.dispatcher.drain();
+    const settlement = rig.lastSettlement();
+    // Without a settlement it goes back with the connection, and the broker counts that.
+    if (settlement === undefined) fields = { ...fields, cameBack: cameBack + 1 };
+    else if (settlement.kind === 'defer') {
+      fields = { hop: given.hop + 1, returns: settlement.returns, cameBack: 0 };
+    }
+    assert.doesNotMatch(rig.warnings.join('\n'), /has come back/);
+  }
+  assert.partialDeepStrictEqual(fields, { returns: 2 });
+  const known = new Rig({}, { id: 'a', paused: true });
+  let given = known.receive({ identity: 'a1', merchantId: 'a' });
+  for (const cameBack of [1, 2]) {
+    known.source.lose(known.dispatcher);
+    given = known.again(given, { cameBack });
+  }
+  known.dispatcher.drain();
+  assert.partialDeepStrictEqual(known.lastSettlement(), { kind: 'defer', returns: 0 });
+});
+
 test('a suspicious order whose thread is lost runs again, and is counted once', () => {
   const rig = new Rig();
-  rig.receive({ identity: 'a1', ...marked(3) });
+  rig.receive({ identity: 'a1', ...marked(4) });
   pass(rig, 100);
   rig.loseThread({ handed: 'a1' });
   rig.receive({ identity: 'a2' });
   rig.threadIsBack();
   assert.equal(rig.handed(), 'a1 a1 a2');
   rig.end('a1 a2');
-  rig.receive({ identity: 'a3', ...marked(3) });
+  rig.receive({ identity: 'a3', ...marked(4) });
   pass(rig, 100);
   assert.equal(rig.handed(), 'a3');
 });
@@ -195,7 +246,7 @@ test('the order that kills its process is found among a full window, and every o
   const ends: string[] = [];
   let deaths = 0;
   for (; queue.length + ladder.length > 0; deaths++) {
-    assert.ok(deaths <= 3 + maxCrashes, 'it is not found');
+    assert.ok(deaths <= 4 + maxCrashes, 'it is not found');
     // One life of a process: it ends when the poison runs, or nothing is left.
     const rig = new Rig({ concurrency: 1000, maxCrashes }, ...directory);
     const held = new Map<Delivery, Kept>();
@@ -227,5 +278,5 @@ test('the order that kills its process is found among a full window, and every o
     if (queue.length + ladder.length === 0) break;
   }
   assert.deepEqual(ends, ['poison process-crash']);
-  assert.equal(deaths, 3 + maxCrashes);
+  assert.equal(deaths, 4 + maxCrashes);
 });

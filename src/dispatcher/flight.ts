@@ -1,0 +1,64 @@
+import { type Ending, endingOf, NEITHER } from '../lane/ending.ts';
+import type { ThreadOutcome } from '../protocol.ts';
+import type { Budget } from './budget.ts';
+import type { Containment } from './containment.ts';
+import type { Entry } from './ledger.ts';
+import type { Settlements } from './settlements.ts';
+import type { ShardPool } from './shard-pool.ts';
+import type { Trials } from './trials.ts';
+
+interface FlightParts {
+  readonly settlements: Pick<Settlements, 'tally'>;
+  readonly budget: Budget;
+  readonly containment: Containment;
+  readonly trials: Trials;
+  readonly shards: Pick<ShardPool, 'hand'>;
+}
+
+/** Orders in the hands of their shards: everybody who counts them is told when one is handed over, and when it is back. */
+export class Flight {
+  readonly #parts: FlightParts;
+
+  constructor(parts: FlightParts) {
+    this.#parts = parts;
+  }
+
+  start(entry: Entry, now: number): void {
+    const { settlements, budget, containment, trials, shards } = this.#parts;
+    entry.state = 'in-flight';
+    entry.startedAt = now;
+    settlements.tally.attempts++;
+    settlements.tally.waited.observe(now - entry.arrivedAt);
+    entry.era = entry.lane.started(now);
+    budget.started(entry);
+    containment.started(entry);
+    trials.started(entry, now);
+    shards.hand(entry);
+  }
+
+  /** Its attempt came to something. */
+  cameBack(entry: Entry, outcome: ThreadOutcome, now: number): void {
+    this.#parts.settlements.tally.called.observe(now - entry.startedAt);
+    this.#end(entry, tellsNothing(entry, outcome, now) ? NEITHER : endingOf(outcome), now);
+  }
+
+  /** Its thread was lost. */
+  lost(entry: Entry, now: number): void {
+    this.#end(entry, NEITHER, now);
+  }
+
+  #end(entry: Entry, ending: Ending, now: number): void {
+    const { budget, trials } = this.#parts;
+    const { lane, startedAt } = entry;
+    lane.ended(entry.era, startedAt, ending, now);
+    if (ending.told === 'answered') budget.answered(lane.shard, now - startedAt);
+    budget.ended(entry);
+    trials.ended(entry);
+  }
+}
+
+/** A call that its order's deadline cut short says nothing of a merchant that would have had more time. */
+function tellsNothing({ delivery, lane, startedAt }: Entry, outcome: ThreadOutcome, now: number): boolean {
+  const isUnanswered = (outcome.kind === 'ambiguous' || outcome.kind === 'not-sent') && !('status' in outcome);
+  return isUnanswered && now >= delivery.deadlineAt && now - startedAt < lane.merchant.timeoutMs;
+}
