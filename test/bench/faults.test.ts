@@ -19,6 +19,7 @@ test('whatever fails between any two steps, every order ends once, and no more i
   }
   assert.ok(sum(({ processes }) => processes - 1) > 100);
   assert.ok(sum(({ resends }) => resends) > 10);
+  assert.ok(sum(({ deaths }) => deaths) > 100);
 });
 
 test('a seed is one run, to its last event', async () => {
@@ -44,6 +45,12 @@ for (const [error, path, name, shows] of [
   ],
   ['an event that is not published', 'broker/rabbitmq/publisher.ts', 'event-unpublished', /no event tells of it/],
   ['an event before its dead letter', 'broker/rabbitmq/publisher.ts', 'event-too-early', /and it is not$/],
+  [
+    'a count that condemns neighbours',
+    'dispatcher/returns.ts',
+    'count-condemns',
+    /as process-crash, and processes died of/,
+  ],
   ['an event ID that changes', 'broker/codec/cloud-event.ts', 'event-id-by-chance', /both tell/],
 ] as const) {
   test(`${error} is found within 1,000 seeds`, async (t) => {

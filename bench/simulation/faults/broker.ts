@@ -109,7 +109,7 @@ export class Broker {
   /** This many of the next publishes are refused. */
   refusals = 0;
   ready: Copy[] = [];
-  onLadder = 0;
+  readonly ladder: Set<Copy> = new Set();
   readonly sessions: Set<Session> = new Set();
   #turn = 0;
 
@@ -166,6 +166,12 @@ export class Broker {
     }
   }
 
+  /** How many copies of a message are to be delivered yet. */
+  copiesOf(message: number): number {
+    const unacked = [...this.sessions].flatMap((session) => [...session.unacked.values()].map(({ copy }) => copy));
+    return [...this.ready, ...this.ladder, ...unacked].filter((copy) => copy.message === message).length;
+  }
+
   get unacked(): number {
     let sum = 0;
     for (const session of this.sessions) sum += session.unacked.size;
@@ -174,7 +180,7 @@ export class Broker {
 
   /** Every order has left the queue and the ladder. */
   get isEmpty(): boolean {
-    return this.ready.length + this.onLadder + this.unacked === 0;
+    return this.ready.length + this.ladder.size + this.unacked === 0;
   }
 
   #arrive(copy: Copy): void {
@@ -184,11 +190,11 @@ export class Broker {
 
   #climb(copy: Copy, delayMs: number): void {
     const { time, dice } = stage();
-    this.onLadder++;
+    this.ladder.add(copy);
     time.after(
       delayMs + dice.delay(5, LADDER_LATE_MS),
       () => {
-        this.onLadder--;
+        this.ladder.delete(copy);
         this.#arrive(copy);
       },
       time.outside,

@@ -1,3 +1,4 @@
+import { HEADER } from '../../../src/broker/codec/headers.ts';
 import { check, type Verdict } from '../../../src/sim/checker.ts';
 import { AMBIGUOUS, type Broker, type Copy, DEAD, QUEUE } from './broker.ts';
 import { stage } from './stage.ts';
@@ -213,6 +214,14 @@ export class History {
       ambiguous: broker.ambiguous.map(({ message }) => String(message)),
       queued: broker.ready.map(({ message }) => String(message)),
     });
+    const { poison } = stage();
+    for (const { message, properties } of broker.dead) {
+      const reason = properties.headers[HEADER.reason];
+      if (poison !== undefined && message !== poison && reason === 'process-crash')
+        this.found(`#${message} was dead-lettered as process-crash, and processes died of #${poison}`);
+      if (message === poison && reason !== 'process-crash' && reason !== 'malformed')
+        this.found(`processes died of #${poison}, and it was dead-lettered as ${String(reason)}`);
+    }
     if (verdict.lost > 0) this.found(`lost: #${verdict.lostKeys.join(', #')}`);
     if (verdict.stillQueued > 0) this.found(`${verdict.stillQueued} orders are still queued`);
     if (verdict.bodyChanged > 0) this.found(`${verdict.bodyChanged} bodies were changed`);

@@ -27,6 +27,8 @@ export interface Call {
 const CONNECT_MS = 20;
 const WIRE_MS = 10;
 const LATENCY_MS = 300;
+/** How long a process takes to die of an order. */
+const DYING_MS = 40;
 const PLAIN: Readonly<Record<Exclude<Mood, 'mixed'>, number>> = {
   well: 6,
   hangs: 1,
@@ -108,6 +110,8 @@ export class Merchants {
     const mood = this.#moodFor(merchantId);
     this.#begin(call, merchantId);
     const endsAt = time.now() + call.timeoutMs;
+    const isPoison = number === stage().poison;
+    if (isPoison) time.after(dice.between(0, DYING_MS), () => stage().diesOfPoison(), time.outside);
     return new Promise((resolve) => {
       const answer = (given: Answer): void => {
         const { history } = stage();
@@ -129,7 +133,7 @@ export class Merchants {
         dice.delay(CONNECT_MS, 1_500),
         () => {
           if (time.now() >= endsAt) return;
-          if (mood === 'refuses') {
+          if (mood === 'refuses' && !isPoison) {
             answer({ kind: 'refused' });
             return;
           }
@@ -143,7 +147,7 @@ export class Merchants {
             call.process,
           );
           stage().tell?.(`${thread.name} -> ${merchantId}: #${number}, attempt ${call.order.attempt}`);
-          time.after(dice.delay(WIRE_MS, 500), () => this.#take(call, mood, answer), time.outside);
+          if (!isPoison) time.after(dice.delay(WIRE_MS, 500), () => this.#take(call, mood, answer), time.outside);
         },
         thread,
       );
@@ -152,14 +156,16 @@ export class Merchants {
 
   /** Whether the merchant has it: what a handler's `confirm` asks. */
   confirm({ number, thread, process, timeoutMs }: Omit<Call, 'connected'>): Promise<boolean> {
-    const { time, dice, history } = stage();
+    const { time, dice, history, poison } = stage();
     const endsAt = time.now() + timeoutMs;
+    // An attempt that is heard of begins the search for what processes die of anew.
+    const isPoison = number === poison;
     return new Promise((resolve, reject) => {
       time.after(
-        dice.delay(LATENCY_MS, 2_000),
+        dice.delay(LATENCY_MS, isPoison ? LATENCY_MS : 2_000),
         () => {
           if (time.now() >= endsAt) return;
-          if (dice.chance(0.1)) {
+          if (!isPoison && dice.chance(0.1)) {
             reject(new Error('nobody answers'));
             return;
           }

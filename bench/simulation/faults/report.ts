@@ -64,6 +64,7 @@ function totals(outcomes: readonly Outcome[]) {
     told: sum(({ told }) => told),
     resends: sum(({ resends }) => resends),
     processes: sum(({ processes }) => processes),
+    deaths: sum(({ deaths }) => deaths),
     events: sum(({ events }) => events),
     virtualHours: sum(({ virtualMs }) => virtualMs) / 3_600_000,
     faults,
@@ -78,7 +79,7 @@ function gist(outcomes: readonly Outcome[]): string {
     `orders     ${n(all.orders)}: ${n(all.delivered)} delivered, ${n(all.deadLettered)} dead-lettered, ${n(all.parked)} parked`,
     `sends      ${n(all.sends)}, of which ${n(all.resends)} beyond the scheduled retries, all explained by faults`,
     `events     ${n(all.told)} of what became of orders, in two seeds of three`,
-    `processes  ${n(all.processes)} in ${n(all.virtualHours)} virtual hours, ${n(all.events)} steps`,
+    `processes  ${n(all.processes)} in ${n(all.virtualHours)} virtual hours, ${n(all.events)} steps; ${n(all.deaths)} died of an order`,
     `faults     ${faults.map(([kind, count]) => `${kind} ${n(count)}`).join(', ') || 'none'}`,
   ].join('\n');
 }

@@ -14,6 +14,10 @@ export interface Stage {
   readonly history: History;
   /** The process that runs now; the last one when none does. */
   readonly process: Process;
+  /** The number of the message that its process dies of whenever it is tried; absent when there is none. */
+  readonly poison: number | undefined;
+  /** The process dies of it. */
+  diesOfPoison(): void;
   /** A line of the trace; absent when nobody reads it. */
   readonly tell: ((text: string) => void) | undefined;
 }

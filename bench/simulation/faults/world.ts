@@ -26,12 +26,21 @@ export interface Outcome {
   readonly parked: number;
   readonly faults: Readonly<Partial<Record<Fault, number>>>;
   readonly processes: number;
+  /** Processes that died of an order. */
+  readonly deaths: number;
   readonly events: number;
   readonly virtualMs: number;
 }
 
 /** No faults after this; then everything must come to its end within the second. */
 const [FAULTS_MS, END_MS] = [30_000, 400_000];
+/** In one seed of so many one order ends its process whenever it is tried, and each time another one must be started. */
+const POISON_EVERY = 7;
+const POISON_END_MS = 4_000_000;
+/** What would end other processes and threads, or an attempt that is then heard of: whose fault it was could not be told. */
+const NOT_WITH_POISON: readonly Fault[] = ['SIGKILL', 'SIGTERM', 'thread-dies', 'thread-stalls'];
+/** Processes that one copy may cost before it runs alone. */
+const DEATHS_BEFORE = 4;
 /** What is left in the books may stay there so long after the last order has ended: OnLadder is swept now and then. */
 const BOOKS_MS = 60_000;
 const LOOK_MS = 1_000;
@@ -52,6 +61,8 @@ export class World implements Stage {
   readonly history: History = new History();
   readonly tell: ((text: string) => void) | undefined;
   process: Process;
+  poison: number | undefined;
+  readonly #isPoisoned: boolean;
   readonly #seed: number;
   readonly #configuration: Configuration;
   readonly #faults: Partial<Record<Fault, number>> = {};
@@ -59,6 +70,9 @@ export class World implements Stage {
   /** How likely a fault is after each step. */
   readonly #violence: number;
   #processes = 1;
+  #deaths = 0;
+  /** Copies of the poison that there were at once. */
+  #poisons = 1;
   #events = 0;
   #isHealed = false;
   #emptySince: number | undefined;
@@ -75,11 +89,14 @@ export class World implements Stage {
       tell === undefined ? undefined : (text) => tell(`${(this.time.now() / 1000).toFixed(3).padStart(9)}  ${text}`);
     // Not by the dice: a seed stays the run that it was before there were events.
     const outcomes = OUTCOMES[seed % OUTCOMES.length] as Options['outcomes'];
-    this.#configuration = { ...configurationBy(dice), outcomes };
+    this.#isPoisoned = seed % POISON_EVERY === 0;
+    const endless = this.#isPoisoned ? { deadlineMs: 2 * POISON_END_MS } : {};
+    this.#configuration = { ...configurationBy(dice), ...endless, outcomes };
     // Few kinds at a time, so that what one alone does is not hidden by the others.
     this.#weights = Object.fromEntries(
       FAULTS.map((fault) => [fault, dice.chance(0.4) ? dice.whole(1, 4) : 0]),
     ) as Record<Fault, number>;
+    if (this.#isPoisoned) for (const fault of NOT_WITH_POISON) this.#weights[fault] = 0;
     this.#violence = Object.values(this.#weights).some((weight) => weight > 0) ? dice.one([0.003, 0.015, 0.05]) : 0;
     this.process = new Process(this.#processes, this.#configuration);
   }
@@ -108,6 +125,7 @@ export class World implements Stage {
       merchants.add(`m${nth}`, this.#configuration.hasHandler ? dice.one(POLICIES) : dice.one(['idempotent', 'never']));
     }
     const orders = dice.whole(3, 50);
+    if (this.#isPoisoned) this.poison = dice.whole(0, orders - 1);
     // All at once, or in a stream.
     const publishMs = dice.delay(4_000, 15_000, 0.5);
     for (let number = 0; number < orders; number++) {
@@ -163,6 +181,16 @@ export class World implements Stage {
     });
   }
 
+  diesOfPoison(): void {
+    const { poison, process, broker } = this;
+    if (poison === undefined || !process.actor.alive) return;
+    this.tell?.(`${process.actor.name} dies of #${poison}`);
+    process.kill();
+    this.#poisons = Math.max(this.#poisons, broker.copiesOf(poison));
+    const bound = (DEATHS_BEFORE + this.#configuration.maxCrashes) * this.#poisons;
+    if (++this.#deaths > bound) this.history.found(`${this.#deaths} processes died of #${poison}; ${bound} may`);
+  }
+
   #strike(): void {
     const fault = this.dice.weighted(this.#weights);
     if (strike(fault, this)) this.#faults[fault] = (this.#faults[fault] ?? 0) + 1;
@@ -191,7 +219,7 @@ export class World implements Stage {
       this.history.found(`the process has not ended ${now - drainedAt} ms after it was asked to`);
     }
     if (!this.#isHealed || drainedAt !== undefined) return;
-    if (now > END_MS) this.#endless();
+    if (now > (this.poison === undefined ? END_MS : POISON_END_MS)) this.#endless();
     if (!broker.isEmpty) this.#emptySince = undefined;
     else this.#emptySince ??= now;
     if (this.#emptySince === undefined) return;
@@ -225,7 +253,7 @@ export class World implements Stage {
 
   #endless(): void {
     const { broker, process } = this;
-    const where = `${broker.ready.length} ready, ${broker.unacked} unacknowledged, ${broker.onLadder} on the ladder`;
+    const where = `${broker.ready.length} ready, ${broker.unacked} unacknowledged, ${broker.ladder.size} on the ladder`;
     this.history.found(`it does not come to an end: ${where}; ${process.leftOver() ?? 'the books are clear'}`);
   }
 
@@ -244,6 +272,7 @@ export class World implements Stage {
       parked: verdict?.parked ?? 0,
       faults: this.#faults,
       processes: this.#processes,
+      deaths: this.#deaths,
       events: this.#events,
       virtualMs: this.time.now(),
     };
