@@ -28,6 +28,8 @@ export interface Played {
   readonly deadLettered?: number;
   /** Messages that may have a second end: a copy that a lost confirm explains. @default 0 */
   readonly doubled?: number;
+  /** What the round has measured or counted, beside the table. */
+  readonly shown?: readonly string[];
   /** What else must be true of the dead letters; says what is not. */
   readonly judgeDead?: (dead: readonly TakenMessage[]) => string[];
 }

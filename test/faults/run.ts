@@ -112,6 +112,7 @@ async function playOn(options: BrokerOptions, { rows, seed, rounds, full }: Plan
         const failed = round.problems.length > 0;
         const verdict = `${failed ? 'FAILED' : 'ok    '} ${row.name} on ${version}, seed ${round.seed}`;
         process.stdout.write(`${verdict}, ${round.seconds.toFixed(1)} s\n`);
+        for (const line of round.played?.shown ?? []) process.stdout.write(`       ${line}\n`);
         if (!failed) continue;
         process.stdout.write(`${complaintsOf({ row, broker: version, rounds: [round] }, full)}\n`);
         // What a round that failed has left on its broker is nobody else's fault.
