@@ -290,7 +290,7 @@ class SimulatedSource implements Source {
   }
 
   window(): Window {
-    return { unsettled: this.#unsettled, unsettledBytes: this.#unsettled * BYTES };
+    return { unsettled: this.#unsettled, unsettledBytes: this.#unsettled * BYTES, isBlocked: false };
   }
 
   wantMore(): void {}

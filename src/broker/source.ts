@@ -21,7 +21,10 @@ export interface Delivery {
   readonly crashes: number;
   /** How often earlier copies came back without a word of an attempt, as the last of them says. */
   readonly returns: number;
-  /** How often the broker has had this copy back, by its count: processes or connections were lost that held it. */
+  /**
+   * How often the broker has had this copy back, by its count: processes were lost that held it. 0 in a process that has lost a
+   * connection itself and lives: that may be all that has happened, again and again, to what never arrived here.
+   */
   readonly cameBack: number;
   /** The handler's `confirm` must be asked before anything is sent. */
   readonly confirmFirst: boolean;
@@ -53,6 +56,8 @@ export interface Sink {
 export interface Window {
   readonly unsettled: number;
   readonly unsettledBytes: number;
+  /** The broker takes no messages for now: what is to leave the window otherwise than by an ack cannot. */
+  readonly isBlocked: boolean;
 }
 
 /** Where deliveries come from and settlements go. Knows the broker, not merchants. */

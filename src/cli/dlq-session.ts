@@ -46,6 +46,7 @@ export class DlqSession {
     this.#publisher = new Publisher(this.instance, {
       failed: (epoch, why) => publishing.fail(epoch, why),
       warn: told,
+      info: told,
     });
     this.#links = publishes ? [walking, publishing] : [walking];
   }

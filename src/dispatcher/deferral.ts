@@ -54,8 +54,8 @@ export class Deferral {
     leftMs: number,
     window: Window,
   ): boolean {
-    // Else it waits here, and at worst the broker has to wait with it.
-    if (!this.#mayPublish || leftMs < LEAST_LEFT_MS) return false;
+    // Else it waits here, where it may yet get its turn, and at worst the broker has to wait with it.
+    if (!this.#mayPublish || window.isBlocked || leftMs < LEAST_LEFT_MS) return false;
     const stands = standsStill(lane, gate);
     if (lane.waiting + lane.inFlight >= this.#share(lane, stands, window)) return true;
     const { windowBytes } = this.#room;
@@ -66,7 +66,7 @@ export class Deferral {
 
   /** How many of its waiting orders a lane is to give up, when it has come to stand still with more than its share. */
   excess<T extends Waiting>(lane: Lane<T>, gate: Gate | undefined, window: Window): number {
-    if (!standsStill(lane, gate)) return 0;
+    if (window.isBlocked || !standsStill(lane, gate)) return 0;
     const over = lane.waiting + lane.inFlight - this.#share(lane, true, window);
     const confirmable = Math.floor(this.#room.prefetch * KEPT) - this.#unconfirmed;
     return Math.max(0, Math.min(over, lane.waiting, confirmable));

@@ -263,8 +263,8 @@ export class Dispatcher implements Sink {
     }
     this.#blocked.clear();
     this.#pump(now);
-    const { unsettled } = this.#parts.source.window();
-    const lack = this.#pressure.judge(this.#budget, { waiting: this.#waiting, held, unsettled }, now);
+    const load = { waiting: this.#waiting, held, ...this.#parts.source.window() };
+    const lack = this.#pressure.judge(this.#budget, load, now);
     if (lack !== undefined) this.#parts.log.warn({ concurrency: this.#budget.limit, waiting: this.#waiting }, lack);
   }
 

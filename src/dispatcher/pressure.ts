@@ -15,6 +15,8 @@ export interface Load {
   };
   /** All in hand. */
   readonly unsettled: number;
+  /** The broker takes no messages for now. */
+  readonly isBlocked: boolean;
 }
 
 /**
@@ -51,7 +53,10 @@ export class Pressure {
     return words;
   }
 
-  #wordsOf({ limit, used, overAge, isFull, hasRoom }: Budget, { waiting, held, unsettled }: Load): string | undefined {
+  #wordsOf(
+    { limit, used, overAge, isFull, hasRoom }: Budget,
+    { waiting, held, unsettled, isBlocked }: Load,
+  ): string | undefined {
     const hung = `${overAge} of them for longer than their merchants' normal`;
     if (isFull && waiting > 0) {
       return `all ${limit} calls of --concurrency are in flight, ${hung}, and orders wait: a larger --concurrency would let them go`;
@@ -61,6 +66,9 @@ export class Pressure {
     }
     if (held.share > 0) {
       return `${held.share} orders wait because their merchants have their share of the ${limit} calls of --concurrency: a larger one would let them go`;
+    }
+    if (hasRoom && unsettled >= this.#prefetch && isBlocked) {
+      return `all ${this.#prefetch} orders of --prefetch are in hand and cannot start, nor can they wait elsewhere: the broker takes no messages (rabbitmqctl status shows its alarms)`;
     }
     if (hasRoom && unsettled >= this.#prefetch) {
       return `all ${this.#prefetch} orders of --prefetch are in hand and cannot start, ${used} of ${limit} calls are in flight: a larger --prefetch would let others come`;

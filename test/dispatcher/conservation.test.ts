@@ -139,7 +139,7 @@ class Broker implements Source {
   wantMore(): void {}
 
   window(): Window {
-    return { unsettled: this.#unacked.size, unsettledBytes: 0 };
+    return { unsettled: this.#unacked.size, unsettledBytes: 0, isBlocked: false };
   }
 
   start(): Promise<void> {

@@ -18,7 +18,7 @@ function laneOf(waiting: number, bytes: number, fields: Partial<Merchant> = {}):
 }
 
 function isDue(lane: Lane<Waiting>, gate: Gate | undefined, bytes: number, unsettledBytes: number): boolean {
-  return new Deferral(ROOM).isDue(lane, gate, bytes, PLENTY_MS, { unsettled: 10, unsettledBytes });
+  return new Deferral(ROOM).isDue(lane, gate, bytes, PLENTY_MS, { unsettled: 10, unsettledBytes, isBlocked: false });
 }
 
 test('a merchant that answers may hold four times the bytes that are free', () => {
@@ -37,7 +37,11 @@ test('one that stands still may hold an eighth of the bytes that are free, and a
 
 test('an order that no rung would bring back before its deadline is not sent away', () => {
   const of = (leftMs: number): boolean =>
-    new Deferral(ROOM).isDue(laneOf(900, 1), 'hold', 1, leftMs, { unsettled: 900, unsettledBytes: 900 });
+    new Deferral(ROOM).isDue(laneOf(900, 1), 'hold', 1, leftMs, {
+      unsettled: 900,
+      unsettledBytes: 900,
+      isBlocked: false,
+    });
   assert.deepEqual([of(1_999), of(2_000)], [false, true]);
 });
 
@@ -79,7 +83,7 @@ test('a guess is cut by up to a quarter by chance, and the time that a merchant 
 
 test('a merchant that comes to stand still gives up what it holds beyond its share, as far as confirms are expected', () => {
   const deferral = new Deferral(ROOM);
-  const window = { unsettled: 500, unsettledBytes: 500 };
+  const window = { unsettled: 500, unsettledBytes: 500, isBlocked: false };
   const lane = laneOf(120, 1);
   assert.equal(deferral.excess(lane, 'limit', window), 0);
   assert.equal(deferral.excess(lane, 'breaker', window), 70, 'an eighth of 900 - 500 may stay');

@@ -201,6 +201,17 @@ test('a tenth of the window is kept for deferrals that are not confirmed: when i
   assert.deepEqual([waiting, deferred], [109, 10]);
 });
 
+test('while the broker takes no messages nothing is deferred: orders wait here, and go back when it takes them again', () => {
+  const rig = new Rig({ prefetch: 100 }, { id: 'a', paused: true });
+  rig.source.isBlocked = true;
+  rig.receiveAll(names('a', 90));
+  rig.dispatcher.sweep();
+  assert.deepEqual([rig.dispatcher.snapshot().waiting, rig.dispatcher.snapshot().deferred], [90, 0]);
+  rig.source.isBlocked = false;
+  rig.dispatcher.sweep();
+  assert.deepEqual([rig.dispatcher.snapshot().waiting, rig.dispatcher.snapshot().deferred], [80, 10]);
+});
+
 test('a merchant that must not get duplicates holds few: all of them may have been sent when the process dies', () => {
   const rig = new Rig({}, { id: 'n', concurrency: 3, duplicates: 'never' });
   rig.receiveAll(names('n', 20));

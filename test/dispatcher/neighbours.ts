@@ -11,6 +11,7 @@ import { delivery, HandClock, merchant } from '../helpers/deliveries.ts';
 /** A source that keeps what it is told, and refuses to settle anything twice. Publishes are confirmed by hand. */
 export class RecordingSource implements Source {
   epoch = 1;
+  isBlocked = false;
   /** How often more was wanted. */
   wanted = 0;
   /** Events are published, and confirmed by hand; as RabbitmqSource does, whatever has become of the channel. */
@@ -60,7 +61,7 @@ export class RecordingSource implements Source {
   window(): Window {
     let unsettledBytes = 0;
     for (const { bytes } of this.#unsettled) unsettledBytes += bytes;
-    return { unsettled: this.#unsettled.size, unsettledBytes };
+    return { unsettled: this.#unsettled.size, unsettledBytes, isBlocked: this.isBlocked };
   }
 
   start(): Promise<void> {

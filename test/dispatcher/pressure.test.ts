@@ -14,8 +14,8 @@ function full(limit: number): Budget {
 }
 
 /** Orders that wait, and why. */
-function load(waiting: number, why: 'suspect' | 'share' | 'other' = 'other', unsettled = 0): Load {
-  return { waiting, unsettled, held: { suspect: 0, share: 0, [why]: waiting } };
+function load(waiting: number, why: 'suspect' | 'share' | 'other' = 'other', unsettled = 0, isBlocked = false): Load {
+  return { waiting, unsettled, isBlocked, held: { suspect: 0, share: 0, [why]: waiting } };
 }
 
 test('a budget that stays full while orders wait is said to be too small, after 5 s and once a minute', () => {
@@ -43,6 +43,7 @@ test('what else keeps orders waiting that a larger number would let go is said t
     [load(5, 'suspect'), /5 orders of merchants that nothing is known of wait: a larger --concurrency/],
     [load(5, 'share'), /5 orders wait because their merchants have their share of the 8 calls of --concurrency/],
     [load(5, 'other', 100), /all 100 orders of --prefetch are in hand and cannot start, 0 of 8 calls are in flight/],
+    [load(5, 'other', 100, true), /all 100 orders of --prefetch are in hand .* the broker takes no messages/],
   ];
   for (const [each, words] of cases) {
     const pressure = new Pressure(100);

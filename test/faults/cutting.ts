@@ -13,17 +13,39 @@ export function wayOf(n: number, seed: number): Action {
   return WAYS[(n + seed) % WAYS.length] as Action;
 }
 
+export interface Sweep {
+  /** @default 1 */
+  readonly first?: number;
+  /** Only every so many are played. @default 1 */
+  readonly step?: number;
+  /** So many are played beside each other. @default 1 */
+  readonly places?: number;
+}
+
 /**
- * Plays n = 1, 2, 3 ... until one finds that there is no nth frame any more (false); with a `step` above 1 only every so
- * many, from `first` on. Resolves with how many were played.
+ * Plays n = 1, 2, 3 ... until one finds that there is no nth frame any more (false), each at one of the places. Resolves
+ * with how many were played.
  */
-export async function sweep(play: (n: number) => Promise<boolean>, first = 1, step = 1): Promise<number> {
+export async function sweep(
+  play: (n: number, place: number) => Promise<boolean>,
+  { first = 1, step = 1, places = 1 }: Sweep = {},
+): Promise<number> {
   let played = 0;
-  for (let n = first; n <= MOST; n += step) {
-    played++;
-    if (!(await play(n))) return played;
-  }
-  throw new Error(`expected less than ${MOST} frames`);
+  let isOver = false;
+  const playAt = async (place: number): Promise<void> => {
+    try {
+      while (!isOver) {
+        const n = first + step * played++;
+        if (n > MOST) throw new Error(`expected less than ${MOST} frames`);
+        isOver = !(await play(n, place)) || isOver;
+      }
+    } catch (error) {
+      isOver = true; // the others are to begin nothing more
+      throw error;
+    }
+  };
+  await Promise.all(Array.from({ length: places }, (_, place) => playAt(place)));
+  return played;
 }
 
 /** Cuts at the first frame that the policy does not let pass; resolves with the milliseconds until the role is back. */

@@ -1,8 +1,8 @@
 import type { Row } from './row.ts';
-import { diskAlarm, memoryAlarm } from './rows/alarms.ts';
+import { alarmDeferring, diskAlarm, memoryAlarm } from './rows/alarms.ts';
 import { blackHole, brokerFrozen, brokerKilled, brokerRestarted, connectionsClosed } from './rows/broker.ts';
 import { clockSteps } from './rows/clock.ts';
-import { closeCut, confirmLost, flowCut, publisherCut } from './rows/flow-cuts.ts';
+import { closeCut, confirmLost, deliveriesLost, flowCut, publisherCut } from './rows/flow-cuts.ts';
 import { badMessages } from './rows/input.ts';
 import { oddMerchants } from './rows/merchants.ts';
 import { nameServers } from './rows/names.ts';
@@ -27,6 +27,7 @@ export const MATRIX: readonly Row[] = [
   setupCut,
   startCut,
   flowCut,
+  deliveriesLost,
   closeCut,
   publisherCut,
   queueDeleted,
@@ -34,6 +35,7 @@ export const MATRIX: readonly Row[] = [
   consumerTimeout,
   memoryAlarm,
   diskAlarm,
+  alarmDeferring,
   retryUnroutable,
   retryNacked,
   confirmLost,

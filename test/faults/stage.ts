@@ -51,6 +51,7 @@ export interface Publishing {
 
 /** Figures of one `stats` line. */
 export interface Reading {
+  readonly received: number;
   readonly inFlight: number;
   readonly waiting: number;
   readonly unsettled: number;

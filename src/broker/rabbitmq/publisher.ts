@@ -19,6 +19,7 @@ type Destination = { readonly queue: string } | { readonly exchange: string; rea
 export interface PublisherEvents {
   failed(epoch: number, why: string): void;
   warn(fields: object, message: string): void;
+  info(fields: object, message: string): void;
 }
 
 const MAX_UNCONFIRMED = 1000;
@@ -65,6 +66,11 @@ export class Publisher {
     return this.#todo.length - this.#next + this.#unconfirmed.size + this.#later;
   }
 
+  /** The broker has said that it takes no messages for now. */
+  get isBlocked(): boolean {
+    return this.#blocked;
+  }
+
   async open(connection: ChannelModel, epoch: number): Promise<void> {
     const channel = await within(CALL_LIMIT_MS, 'a confirm channel', connection.createConfirmChannel());
     let why = 'the channel closed';
@@ -92,6 +98,7 @@ export class Publisher {
     connection.on('unblocked', () => {
       if (epoch !== this.#epoch) return;
       this.#blocked = false;
+      this.#events.info({ count: this.pending }, 'the broker takes messages again');
       this.#pump();
     });
     this.#channel = channel;

@@ -61,6 +61,8 @@ export class RabbitmqSource implements Source {
   #sink: Sink | undefined;
   /** Outcome events that are confirmed, and how often one was refused. */
   readonly events: { confirmed: number; refused: number } = { confirmed: 0, refused: 0 };
+  /** A connection was lost on which deliveries were under way: what comes back need not be of a process that died. */
+  #hasLost = false;
   #warned = false;
   #toldTimes = false;
   #flushed: (() => void) | undefined;
@@ -87,6 +89,7 @@ export class RabbitmqSource implements Source {
     this.#publisher = new Publisher(options.instance, {
       failed: (epoch, why) => this.#publishing.fail(epoch, why),
       warn: (fields, message) => log.warn(fields, message),
+      info: (fields, message) => log.info(fields, message),
     });
     this.#consuming = new Link(
       'consuming',
@@ -94,6 +97,7 @@ export class RabbitmqSource implements Source {
       this.#events(
         (connection, epoch) => this.#openConsumer(connection, epoch),
         (epoch) => {
+          this.#hasLost ||= this.#consumer.isCurrent(epoch);
           this.#consumer.closed(epoch);
           this.#sink?.lost(epoch);
         },
@@ -174,7 +178,8 @@ export class RabbitmqSource implements Source {
   }
 
   window(): Window {
-    return { unsettled: this.#consumer.unsettled, unsettledBytes: this.#consumer.unsettledBytes };
+    const { unsettled, unsettledBytes } = this.#consumer;
+    return { unsettled, unsettledBytes, isBlocked: this.#publisher.isBlocked };
   }
 
   /** Orders can be taken and settled. */
@@ -271,7 +276,7 @@ export class RabbitmqSource implements Source {
       ends: decoded.ends,
       crashes: decoded.crashes,
       returns: decoded.returns,
-      cameBack: message.fields.redelivered ? countHeader(message.properties.headers ?? {}, DELIVERY_COUNT, 1) : 0,
+      cameBack: this.#cameBack(message),
       confirmFirst: decoded.confirmFirst,
       body: decoded.body,
       fingerprint: decoded.fingerprint,
@@ -288,6 +293,11 @@ export class RabbitmqSource implements Source {
       after: NO_DELIVERY,
     };
     return delivery;
+  }
+
+  #cameBack({ fields, properties }: ConsumeMessage): number {
+    if (!fields.redelivered || this.#hasLost) return 0;
+    return countHeader(properties.headers ?? {}, DELIVERY_COUNT, 1);
   }
 
   #events(open: LinkEvents['open'], lost: (epoch: number) => void): LinkEvents {

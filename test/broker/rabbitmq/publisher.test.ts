@@ -13,6 +13,7 @@ import { FakeConnection } from './confirm-channel.ts';
 class Rig {
   readonly done: string[] = [];
   readonly warnings: string[] = [];
+  readonly infos: string[] = [];
   readonly failures: string[] = [];
   readonly publisher: Publisher;
   #epoch = 0;
@@ -25,6 +26,7 @@ class Rig {
         this.publisher.closed(epoch);
       },
       warn: (_fields, message) => this.warnings.push(message),
+      info: (_fields, message) => this.infos.push(message),
     });
   }
 
@@ -171,8 +173,11 @@ test('nothing is published while the broker blocks the connection, and all of it
   rig.publish('b');
   assert.equal(connection.bodies, '');
   assert.equal(rig.warnings.length, 1);
+  assert.equal(rig.publisher.isBlocked, true);
   connection.emit('unblocked');
   assert.equal(connection.bodies, 'a b');
+  assert.equal(rig.publisher.isBlocked, false);
+  assert.deepEqual(rig.infos, ['the broker takes messages again']);
 });
 
 test('a connection is not blocked because the one before it was, or is told so now', async (t) => {

@@ -92,6 +92,27 @@ async function retrying(
   };
 }
 
+/** What never arrives comes back each time: nobody may take it for what processes die of, because none has. */
+export const deliveriesLost: Row = {
+  name: 'deliveries-lost',
+  fault: 'socket cut before deliveries arrive, ten times in a row',
+  short: true,
+  async play(stage) {
+    await stage.merchants(QUICK);
+    const proxy = await stage.proxy();
+    await stage.publish({ orders: 200 });
+    let cuts = 10;
+    proxy.policy = ({ kind }) => (kind === 'basic.deliver' && --cuts >= 0 ? 'cut-before' : 'pass');
+    const worker = await stage.work('-b', proxy.url);
+    await proxy.until('the last cut', () => cuts <= 0);
+    const recoveredMs = [await stage.nextCall()];
+    await stage.ended(worker);
+    const suspected = worker.log.matching(/process may have died of it/);
+    if (suspected.length > 0) throw new Error(`expected no order to be suspected, got ${suspected.length}`);
+    return { bound: 0, recoveredMs };
+  },
+};
+
 /** The process ends, and a connection with it, at one frame more than the last; the frames of both count together. */
 export const closeCut: Row = {
   name: 'close-cut',
@@ -121,8 +142,7 @@ export const closeCut: Row = {
         proxy.pass();
         return proxy.struck > struck;
       },
-      1 + below(stage.random, step),
-      step,
+      { first: 1 + below(stage.random, step), step },
     );
     const worker = await stage.work();
     await load.stop();
@@ -153,8 +173,7 @@ export const publisherCut: Row = {
           await stage.publish({ orders, broker: proxy.url });
           return proxy.struck > struck;
         },
-        1 + below(stage.random, step),
-        step,
+        { first: 1 + below(stage.random, step), step },
       );
     }
     const confirmed = (await stage.messages()).filter(({ confirmedAt }) => confirmedAt != null).length;

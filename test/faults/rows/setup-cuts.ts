@@ -9,8 +9,10 @@ import { ENDLESS, type Stage } from '../stage.ts';
 const LAST: Readonly<Record<string, string>> = { publishing: 'confirm.select-ok', consuming: 'basic.consume-ok' };
 /** Orders a second. */
 const RATE = 50;
-/** Every process is told to stop at its first call: more would pile up from one to the next. */
-const START_RATE = 5;
+/** So many processes are started beside each other. */
+const PLACES = 4;
+/** Each is told to stop at its first order: more would pile up from one to the next. */
+const START_RATE = 10;
 
 /** Every connection attempt is cut at one frame more than the last, until one is set up before it comes to that. */
 export const setupCut: Row = {
@@ -32,8 +34,7 @@ export const setupCut: Row = {
             if (tookMs !== undefined) recoveredMs.push(tookMs);
             return tookMs !== undefined;
           },
-          1 + below(stage.random, step),
-          step,
+          { first: 1 + below(stage.random, step), step },
         );
       }
     }
@@ -82,33 +83,20 @@ export const startCut: Row = {
   limitMs: 1_800_000,
   async play(stage) {
     await stage.merchants(QUICK);
-    const proxy = await stage.proxy();
+    const proxies = await Promise.all(Array.from({ length: PLACES }, () => stage.proxy()));
     const load = await stage.publishing({ orders: ENDLESS, rate: START_RATE });
     const recoveredMs: number[] = [];
     for (const [index, role] of ROLES.entries()) {
       for (const side of SIDES) {
-        const step = stage.full ? 1 : [3, 20][index];
+        const step = stage.full ? 1 : ([3, 20][index] as number);
+        const first = 1 + below(stage.random, step);
         await sweep(
-          async (n) => {
-            const wanted = proxy.opened + 1 + index;
-            const how = wayOf(n, stage.seed);
-            const struck = proxy.struck;
-            let over = false;
-            proxy.policy = ({ connection, from, number, kind }) => {
-              if (over || connection.number !== wanted) return 'pass';
-              if (from === side && number === n) return how;
-              over = kind === LAST[role];
-              return 'pass';
-            };
-            const worker = await stage.work('-b', proxy.url);
-            recoveredMs.push(await stage.nextCall());
-            proxy.pass();
-            worker.signal('SIGTERM');
-            await stage.ended(worker);
-            return proxy.struck > struck;
+          async (n, place) => {
+            const tookMs = await cutStart(stage, proxies[place] as AmqpProxy, role, side, n);
+            if (tookMs !== undefined) recoveredMs.push(tookMs);
+            return tookMs !== undefined;
           },
-          1 + below(stage.random, step as number),
-          step,
+          { first, step, places: PLACES },
         );
       }
     }
@@ -118,3 +106,33 @@ export const startCut: Row = {
     return { bound: 0, recoveredMs };
   },
 };
+
+/** How long a process took to have its first order after a cut at the nth frame; undefined when it was set up before that. */
+async function cutStart(
+  stage: Stage,
+  proxy: AmqpProxy,
+  role: (typeof ROLES)[number],
+  side: string,
+  n: number,
+): Promise<number | undefined> {
+  const wanted = proxy.opened + 1 + ROLES.indexOf(role);
+  const how = wayOf(n, stage.seed);
+  let struckAt: number | undefined;
+  let isOver = false;
+  proxy.policy = ({ connection, from, number, kind }) => {
+    if (isOver || connection.number !== wanted) return 'pass';
+    if (from === side && number === n) {
+      struckAt = performance.now();
+      return how;
+    }
+    isOver = kind === LAST[role];
+    return 'pass';
+  };
+  const worker = stage.startWork('-b', proxy.url);
+  await stage.until(worker, ({ received }) => received > 0);
+  const hasOrderAt = performance.now();
+  proxy.pass();
+  worker.signal('SIGTERM');
+  await stage.ended(worker);
+  return struckAt === undefined ? undefined : hasOrderAt - struckAt;
+}
