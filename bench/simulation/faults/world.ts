@@ -41,6 +41,8 @@ const POISON_END_MS = 4_000_000;
 const NOT_WITH_POISON: readonly Fault[] = ['SIGKILL', 'SIGTERM', 'thread-dies', 'thread-stalls'];
 /** Processes that one copy may cost before it runs alone. */
 const DEATHS_BEFORE = 4;
+/** Of a process that has lost none. */
+const CONNECTIONS = 2;
 /** What is left in the books may stay there so long after the last order has ended: OnLadder is swept now and then. */
 const BOOKS_MS = 60_000;
 const LOOK_MS = 1_000;
@@ -71,6 +73,7 @@ export class World implements Stage {
   readonly #violence: number;
   #processes = 1;
   #deaths = 0;
+  #uncounted = 0;
   /** Copies of the poison that there were at once. */
   #poisons = 1;
   #events = 0;
@@ -187,7 +190,9 @@ export class World implements Stage {
     this.tell?.(`${process.actor.name} dies of #${poison}`);
     process.kill();
     this.#poisons = Math.max(this.#poisons, broker.copiesOf(poison));
-    const bound = (DEATHS_BEFORE + this.#configuration.maxCrashes) * this.#poisons;
+    // A process that has lost a connection and lives counts nothing.
+    if (process.connections.length > CONNECTIONS) this.#uncounted++;
+    const bound = (DEATHS_BEFORE + this.#configuration.maxCrashes) * this.#poisons + this.#uncounted;
     if (++this.#deaths > bound) this.history.found(`${this.#deaths} processes died of #${poison}; ${bound} may`);
   }
 
