@@ -222,17 +222,13 @@ export class Dispatcher implements Sink {
         continue;
       }
       entry.state = 'waiting';
-      if (entry.delivery.epoch <= this.#lostEpoch) {
-        this.#settlements.letGo(entry);
-        continue;
+      if (entry.delivery.epoch <= this.#lostEpoch) this.#settlements.letGo(entry);
+      else if (this.#draining && !mayComeBack(entry)) this.#settlements.release(entry, now);
+      else {
+        entry.lane.unshift(entry);
+        this.#waiting++;
+        this.#offer(entry.lane);
       }
-      if (this.#draining && !mayComeBack(entry)) {
-        this.#settlements.release(entry, now);
-        continue;
-      }
-      entry.lane.unshift(entry);
-      this.#waiting++;
-      this.#offer(entry.lane);
     }
     for (const entry of loss.sending) {
       this.#flight.lost(entry, now);
