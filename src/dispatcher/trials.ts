@@ -89,7 +89,8 @@ export class Trials {
       this.#sendAway(entry, now);
     } else if (!isToRunAlone(entry) && state.kind === 'free' && this.#few.length + this.#beside < AT_ONCE) {
       this.#few.push({ entry, since: now });
-    } else if (isToRunAlone(entry) && state.kind === 'free') {
+    } else if (isToRunAlone(entry) && state.kind === 'free' && this.#beside === 0) {
+      // Not beside suspicious ones in flight: what the process died of then would count against this one too.
       this.#state = { kind: 'waiting', entry, since: now };
     } else if (isToRunAlone(entry) && state.kind === 'waiting' && returns < state.entry.returns) {
       this.#state = { ...state, entry };

@@ -41,6 +41,8 @@ const POISON_END_MS = 4_000_000;
 const NOT_WITH_POISON: readonly Fault[] = ['SIGKILL', 'SIGTERM', 'thread-dies', 'thread-stalls'];
 /** Processes that one copy may cost before it runs alone. */
 const DEATHS_BEFORE = 4;
+/** Returns that put nothing out for a trial. */
+const BEFORE_TRIALS = 2;
 /** Of a process that has lost none. */
 const CONNECTIONS = 2;
 /** What is left in the books may stay there so long after the last order has ended: OnLadder is swept now and then. */
@@ -190,8 +192,8 @@ export class World implements Stage {
     this.tell?.(`${process.actor.name} dies of #${poison}`);
     process.kill();
     this.#poisons = Math.max(this.#poisons, broker.copiesOf(poison));
-    // A process that has lost a connection and lives counts nothing.
-    if (process.connections.length > CONNECTIONS) this.#uncounted++;
+    // A process that has lost a connection and lives counts nothing, and what it sends away has no count from before the trials.
+    if (process.connections.length > CONNECTIONS) this.#uncounted += 1 + BEFORE_TRIALS;
     const bound = (DEATHS_BEFORE + this.#configuration.maxCrashes) * this.#poisons + this.#uncounted;
     if (++this.#deaths > bound) this.history.found(`${this.#deaths} processes died of #${poison}; ${bound} may`);
   }
@@ -293,7 +295,8 @@ function configurationBy(dice: Dice): Omit<Configuration, 'outcomes'> {
     windowBytes: dice.one([600, 3_000, 100_000]),
     maxMessageBytes: 300,
     maxAttempts: dice.whole(1, 5),
-    maxCrashes: dice.whole(1, 3),
+    // With 1, an order whose settlement was not confirmed when its process died of another one is condemned by that chance.
+    maxCrashes: dice.whole(2, 4),
     backoffMs: dice.one([100, 1_000]),
     backoffMaxMs: 4_000,
     deadlineMs: dice.one([8_000, 45_000, 120_000]),
