@@ -5,6 +5,7 @@ import { QUICK } from '../cutting.ts';
 import type { Row } from '../row.ts';
 import type { Stage } from '../stage.ts';
 
+const BLOCKED = /^the broker takes no more messages for now/;
 const FAILING = ['m-1', 'm-2', 'm-3'];
 const THROTTLED = ['m-4', 'm-5'];
 /** Healthy merchants, merchants that need retries, and lanes that are held. */
@@ -41,9 +42,7 @@ function alarm(name: string, fault: string, raise: readonly string[], clear: rea
       await merchants.until(({ requests }) => requests >= 50);
       await stage.broker.ctl(...raise);
       stage.after(() => stage.broker.ctl(...clear));
-      await worker.log.until(
-        'the broker takes no more messages for now: retries, dead letters and outcome events wait',
-      );
+      await worker.log.until(BLOCKED);
       await merchants.until(
         () =>
           [...merchants.receipts].filter(({ key, accepted }) => accepted > 0 && healthy.has(key)).length ===
@@ -131,7 +130,7 @@ export const alarmDeferring: Row = {
     stage.after(() => stage.broker.ctl(...MEMORY));
     const limits = ['--prefetch', String(prefetch), '--timeout', '2s', '--max-attempts', '100'];
     const worker = await stage.work('-b', `${proxy.url}?heartbeat=${HEARTBEAT_S}`, ...limits, '--backoff-max', '1s');
-    await worker.log.until('the broker takes no more messages for now: retries and dead letters wait');
+    await worker.log.until(BLOCKED);
     await merchants.until(
       () =>
         [...merchants.receipts].filter(({ key, accepted }) => accepted > 0 && healthy.has(key)).length === healthy.size,
