@@ -108,6 +108,7 @@ export class Shard {
     const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
     const pool = new Piscina({
       filename: new URL(`../shard/worker.${extension}`, import.meta.url).href,
+      name: 'task',
       minThreads: 1,
       maxThreads: 1,
       // Never to be reached: Piscina would queue what is too much, and not keep its order, in which merchants become known.

@@ -9,14 +9,18 @@ import { SlotTable } from '../slot-table.ts';
 import { loadHandler } from './load-handler.ts';
 import { type Place, Runner } from './run-handler.ts';
 
-/** A shard's thread: Piscina calls the default export with each task. The first is the boot, all others are batches. */
+/**
+ * A shard's thread: Piscina calls `task` with each task. The first is the boot, all others are batches. There is no default
+ * export, because Piscina loads this file with `require` and Node aborts the whole process when a thread is ended just
+ * while it makes such a module's `default` a CommonJS export.
+ */
 
 const BEAT_MS = 100;
 
 let runner: Runner | undefined;
 let http: HttpClient | undefined;
 
-export default function task(message: Task): Promise<Booted> | undefined {
+export function task(message: Task): Promise<Booted> | undefined {
   if (message.kind === 'boot') return boot(message);
   if (message.kind === 'allow') http?.allow(message.hosts);
   else runner?.accept(message);
