@@ -9,6 +9,8 @@ export interface Measured {
   readonly elapsedMs: number;
   /** Of the whole process tree, over that time. */
   readonly cpuMs: number;
+  /** Of the main thread of the process that was started, over that time. */
+  readonly mainMs?: number;
   /** Highest resident memory since the system's start, its processes' added up. */
   readonly peakMb: number;
   /** From the intended publish to the answer, where the load is an open loop. */
@@ -106,6 +108,12 @@ export const cpuPerOrder: Figure = {
   unit: ' us',
   digits: 0,
   of: (run) => (run.cpuMs * 1000) / run.orders,
+};
+export const mainPerOrder: Figure = {
+  name: 'main thread per order',
+  unit: ' us',
+  digits: 1,
+  of: (run) => ((run.mainMs ?? Number.NaN) * 1000) / run.orders,
 };
 export const seconds: Figure = { name: 'time', unit: ' s', digits: 2, of: (run) => run.elapsedMs / 1000 };
 export const memory: Figure = { name: 'peak memory', unit: ' MB', digits: 0, of: (run) => run.peakMb };

@@ -32,9 +32,16 @@ export function trial(asked: Trial): Run {
           const before = usageOf(running.pid);
           const ended = await within(running, merchants?.accepted(warmup + orders) ?? running.ended(warmup + orders));
           const after = usageOf(running.pid);
-          const cpuMs = after.cpuMs - before.cpuMs;
           return [
-            { case: asked.case, system: peer.name, orders, elapsedMs: ended - begun, cpuMs, peakMb: after.peakMb },
+            {
+              case: asked.case,
+              system: peer.name,
+              orders,
+              elapsedMs: ended - begun,
+              cpuMs: after.cpuMs - before.cpuMs,
+              mainMs: after.mainMs - before.mainMs,
+              peakMb: after.peakMb,
+            },
           ];
         } finally {
           await running.stop();

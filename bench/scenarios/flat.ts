@@ -1,7 +1,17 @@
 import type { Peer } from '../peer.ts';
 import { orderlane } from '../peers/orderlane.ts';
 import { plain } from '../peers/plain.ts';
-import { cpuPerOrder, type Figure, type Goal, memory, once, perSecond, type Run, type Scenario } from '../scenario.ts';
+import {
+  cpuPerOrder,
+  type Figure,
+  type Goal,
+  mainPerOrder,
+  memory,
+  once,
+  perSecond,
+  type Run,
+  type Scenario,
+} from '../scenario.ts';
 import type { Summary } from '../summary.ts';
 import { atMost } from '../summary.ts';
 import { trial } from '../trial.ts';
@@ -12,16 +22,16 @@ const WARMUP = 5000;
 const ORDERS = 100_000;
 const waiting = (orders: number): string => `${orders.toLocaleString('en')} orders waiting`;
 const served = (merchants: number): string => `${merchants.toLocaleString('en')} merchants`;
+const forwarded = (merchants: number): string => `${served(merchants)}, forwarder`;
+const returned = (merchants: number): string => `${served(merchants)}, no-op`;
 const LARGE = 100_000;
 const BACKLOGS = [10_000, 100_000, 1_000_000];
 const MERCHANTS = [100, 10_000, 100_000];
 /** So many orders come before, two for each of the most merchants: what an order costs, and not what a merchant costs once. */
 const KNOWN_BY = 200_000;
 /** That cost: most orders bring a merchant that is new. */
-const FIRST = 'most merchants new, equal shares';
-/** The hardest case for lanes: nothing of the next order's merchant is in the processor's caches. */
-const EQUAL = 'merchants, equal shares';
-const isGoal = (count: number): boolean => count === MERCHANTS[0] || count === MERCHANTS.at(-1);
+const FIRST = 'most merchants new, equal shares, no-op';
+const FORWARDED = 30_000;
 
 /** The forwarder is not needed to see what grows: without calls, what grows is a larger part of the cost. */
 export const backlog: Scenario = {
@@ -42,29 +52,44 @@ export const backlog: Scenario = {
 
 export const merchants: Scenario = {
   name: 'merchants',
-  describe: 'Zipf 1, a handler that returns at once, one shard',
-  figures: [cpuPerOrder, memory, perSecond],
-  runs: (quick) =>
-    MERCHANTS.flatMap((count) => {
-      const run = (peer: Peer, ofCase = served(count), warmup = KNOWN_BY, zipf = 0): Run =>
-        trial({
-          case: ofCase,
-          peer,
-          warmup,
-          orders: quick ? 30_000 : ORDERS,
-          concurrency: 4000,
-          batch: { merchants: count, zipf },
-        });
-      const known = run(orderlane('noop'), served(count), KNOWN_BY, 1);
+  describe:
+    'Zipf 1, one shard: the forwarder (merchants without delay, 200 calls in flight), and a handler that returns at once',
+  figures: [cpuPerOrder, mainPerOrder, memory, perSecond],
+  runs: (quick) => {
+    const calls = (count: number): Run =>
+      trial({
+        case: forwarded(count),
+        peer: orderlane(),
+        warmup: KNOWN_BY,
+        orders: quick ? 10_000 : FORWARDED,
+        concurrency: 200,
+        batch: { merchants: count, zipf: 1 },
+        merchants: { latencyMs: 0 },
+      });
+    const noop = (count: number, ofCase: string, zipf: number, warmup: number, peer: Peer = orderlane('noop')): Run =>
+      trial({
+        case: ofCase,
+        peer,
+        warmup,
+        orders: quick ? 30_000 : ORDERS,
+        concurrency: 4000,
+        batch: { merchants: count, zipf },
+      });
+    const [fewest, most] = [MERCHANTS[0] as number, MERCHANTS.at(-1) as number];
+    return [
+      ...[fewest, most].map(calls),
+      ...[fewest, most].map((count) => noop(count, returned(count), 1, KNOWN_BY)),
       // Who has no lanes does not see how many merchants there are.
-      return [
-        ...once([run(plain('ack'), served(count), KNOWN_BY, 1)]),
-        ...(isGoal(count) ? [known] : once([known])),
-        ...(isGoal(count) ? once([run(orderlane('noop'), `${count.toLocaleString('en')} ${EQUAL}`)]) : []),
-        ...(count === MERCHANTS.at(-1) ? once([run(orderlane('noop'), FIRST, WARMUP)]) : []),
-      ];
-    }),
-  goals: (summary) => flatness(summary, MERCHANTS.map(served)),
+      ...once(MERCHANTS.map((count) => noop(count, returned(count), 1, KNOWN_BY, plain('ack')))),
+      ...once(MERCHANTS.slice(1, -1).map((count) => noop(count, returned(count), 1, KNOWN_BY))),
+      ...once([fewest, most].map((count) => noop(count, `${returned(count)}, equal shares`, 0, KNOWN_BY))),
+      ...once([noop(most, FIRST, 0, WARMUP)]),
+    ];
+  },
+  goals: (summary) => {
+    const cases = MERCHANTS.map(forwarded);
+    return [growth(summary, mainPerOrder, cases), ...flatness(summary, cases)];
+  },
 };
 
 /** From the smallest case that was measured to the largest, pair by pair. */
@@ -73,11 +98,12 @@ function flatness(
   cases: readonly string[],
   ofMemory: readonly string[] = cases,
 ): ReturnType<Scenario['goals']> {
-  const grown = (figure: Figure, among: readonly string[]): Goal => {
-    const measured = among.filter((each) => summary.cases.includes(each));
-    const [smallest, largest] = [measured[0] ?? '', measured.at(-1) ?? ''];
-    const ratio = measured.length < 2 ? Number.NaN : summary.ratio(figure, largest, SYSTEM, SYSTEM, smallest);
-    return atMost(ratio, GROWTH_MOST, `${figure.name} from ${smallest} to ${largest}`);
-  };
-  return [grown(cpuPerOrder, cases), grown(memory, ofMemory)];
+  return [growth(summary, cpuPerOrder, cases), growth(summary, memory, ofMemory)];
+}
+
+function growth(summary: Summary, figure: Figure, cases: readonly string[]): Goal {
+  const measured = cases.filter((each) => summary.cases.includes(each));
+  const [smallest, largest] = [measured[0] ?? '', measured.at(-1) ?? ''];
+  const ratio = measured.length < 2 ? Number.NaN : summary.ratio(figure, largest, SYSTEM, SYSTEM, smallest);
+  return atMost(ratio, GROWTH_MOST, `${figure.name} from ${smallest} to ${largest}`);
 }

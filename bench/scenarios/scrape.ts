@@ -1,12 +1,11 @@
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { request } from 'undici';
 import { median } from '../median.ts';
 import { type Peer, RunningPeer } from '../peer.ts';
 import { type HandlerName, orderlane } from '../peers/orderlane.ts';
-import { usageOf } from '../process-tree.ts';
+import { mainThreadMs, usageOf } from '../process-tree.ts';
 import { type Figure, type Measured, once as oneRound, type Run, type Scenario } from '../scenario.ts';
 import { onStage } from '../stage.ts';
 import { atMost } from '../summary.ts';
@@ -137,9 +136,4 @@ async function requests(
     costs.push(between - before - (mainThreadMs(pid) - between));
   }
   return { cpuMs: median(costs) * BLOCKS, worstMs, elapsedMs: performance.now() - begun };
-}
-
-/** The kernel's account of the time that the main thread ran, to the nanosecond. */
-function mainThreadMs(pid: number): number {
-  return Number(readFileSync(`/proc/${pid}/task/${pid}/schedstat`, 'utf8').split(' ')[0]) / 1e6;
 }

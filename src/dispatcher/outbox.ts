@@ -1,27 +1,28 @@
+import type { Lane } from '../lane/lane.ts';
 import type { Merchant } from '../order.ts';
 import { type Batch, ORDER_FIELDS } from '../protocol.ts';
 import type { Entry } from './ledger.ts';
 
 /** Orders on their way to a thread: they go in batches, and what the thread must know of merchants goes with them. */
 export class Outbox {
-  /** What the thread knows of each merchant. */
-  readonly #known = new Map<string, unknown>();
   #orders: (string | number)[] = [];
   #merchants: (Merchant | string)[] = [];
   /** The merchant that the thread was sent last as a whole. */
   #pattern: Merchant | undefined;
   #forget: string[] = [];
+  /** Which thread they are for. What it knows of a merchant is noted in the lane, which is at hand: a map of all merchants is not. */
+  #thread = 1;
 
   get size(): number {
     return this.#orders.length / ORDER_FIELDS;
   }
 
   add(entry: Entry, slot: number, generation: number): void {
-    const { delivery } = entry;
-    const { merchant } = entry.lane;
-    if (this.#known.get(merchant.id) !== merchant) {
-      this.#known.set(merchant.id, merchant);
-      this.#tell(merchant);
+    const { delivery, lane } = entry;
+    if (lane.told !== lane.merchant || lane.toldThread !== this.#thread) {
+      lane.told = lane.merchant;
+      lane.toldThread = this.#thread;
+      this.#tell(lane.merchant);
     }
     this.#orders.push(
       slot,
@@ -46,9 +47,9 @@ export class Outbox {
     this.#merchants.push(merchant);
   }
 
-  /** A merchant's lane is gone: its entry need not be kept. */
-  forget(merchantId: string): void {
-    if (this.#known.delete(merchantId)) this.#forget.push(merchantId);
+  /** A lane is gone: what the thread knows of its merchant need not be kept. */
+  forget(lane: Lane<Entry>): void {
+    if (lane.toldThread === this.#thread) this.#forget.push(lane.merchantId);
   }
 
   /** All that has gathered, as one batch. */
@@ -65,7 +66,7 @@ export class Outbox {
 
   /** For a new thread, which knows nothing. */
   reset(): void {
-    this.#known.clear();
+    this.#thread++;
     this.#pattern = undefined;
     this.#clear();
   }

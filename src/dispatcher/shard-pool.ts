@@ -1,4 +1,5 @@
 import { setFlagsFromString } from 'node:v8';
+import type { Lane } from '../lane/lane.ts';
 import type { Booted } from '../protocol.ts';
 import type { ShardStats } from '../stats.ts';
 import type { Entry } from './ledger.ts';
@@ -56,8 +57,8 @@ export class ShardPool {
     this.#shards[entry.lane.shard]?.hand(entry);
   }
 
-  forget(shard: number, merchantId: string): void {
-    this.#shards[shard]?.forget(merchantId);
+  forget(lane: Lane<Entry>): void {
+    this.#shards[lane.shard]?.forget(lane);
   }
 
   allow(hosts: readonly string[]): void {

@@ -1,6 +1,7 @@
 import { MessageChannel, type MessagePort, receiveMessageOnPort, type Worker } from 'node:worker_threads';
 import { Piscina } from 'piscina';
 import { messageOf, OrderlaneError } from '../errors.ts';
+import type { Lane } from '../lane/lane.ts';
 import { LoopUse } from '../loop-use.ts';
 import { brief } from '../outcome.ts';
 import { Pace } from '../pace.ts';
@@ -169,9 +170,9 @@ export class Shard {
     else this.#pace.schedule();
   }
 
-  /** A merchant's lane is gone: its entry need not be kept. */
-  forget(merchantId: string): void {
-    this.#outbox.forget(merchantId);
+  /** A lane is gone: what its thread knows of the merchant need not be kept. */
+  forget(lane: Lane<Entry>): void {
+    this.#outbox.forget(lane);
   }
 
   /** The hosts that the directory now allows. */

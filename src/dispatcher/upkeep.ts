@@ -55,7 +55,7 @@ export class Upkeep {
       if (lane.waiting > 0) gone += this.#sendAway(lane, now);
       if (lanes.evict(lane, now)) {
         containment.forget(lane);
-        shards.forget(lane.shard, lane.merchantId);
+        shards.forget(lane);
       } else worst.saw(lane, now);
     }
     if (this.#round.isOver) worst.roundIsOver();

@@ -57,16 +57,19 @@ export class AdaptiveLimit {
    */
   answered(inFlight: number, strained: boolean, now: number): void {
     if (strained) return;
-    const stepS = Math.min(LONGEST_STEP_S, (now - this.#usedAt) / 1000);
-    this.#usedAt = now;
-    if (inFlight * 2 < this.#limit) return;
+    const isUsed = inFlight * 2 >= this.#limit;
     if (this.#isSlowStart) {
+      if (!isUsed) return;
       this.#limit = Math.min(this.#max, this.#limit + 1);
       if (this.#plateau === undefined || this.#limit < this.#plateau) return;
       this.#isSlowStart = false;
       this.#usedS = backAfterS(this.#plateau);
+      this.#usedAt = now;
       return;
     }
+    const stepS = Math.min(LONGEST_STEP_S, (now - this.#usedAt) / 1000);
+    this.#usedAt = now;
+    if (!isUsed) return;
     this.#usedS += stepS;
     const plateau = this.#plateau as number;
     const grown = plateau + STEEPNESS * (this.#usedS - backAfterS(plateau)) ** 3;

@@ -8,9 +8,13 @@ const IDLE_MS = 100;
 export class AnswerPace {
   /** Mean time between answers, in milliseconds; 0 before it is known. */
   gapMs = 0;
-  #from = 0;
+  #from: number;
   #answers = 0;
   #answeredAt = 0;
+
+  constructor(now: number) {
+    this.#from = now;
+  }
 
   /** A call starts beside so many others. */
   started(inFlight: number, now: number): void {

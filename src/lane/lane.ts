@@ -36,7 +36,6 @@ export class Lane<T extends Waiting> {
   readonly merchantId: string;
   readonly shard: number;
   readonly limit: AdaptiveLimit;
-  readonly breaker: CircuitBreaker = new CircuitBreaker();
   inFlight = 0;
   waiting = 0;
   /** Calls in flight that are over age. */
@@ -73,13 +72,19 @@ export class Lane<T extends Waiting> {
   quarantined = false;
   /** Threads lost to it since its last good answer. */
   strikes = 0;
+  /** What its shard's thread was told of the merchant, and which thread that was: counted, from 1. */
+  told: Merchant | undefined;
+  toldThread = 0;
   /** When it last took an order, on the clock's monotonic scale. */
   usedAt = 0;
   /** While quarantined, nothing starts before this time. */
   quarantinedUntil = 0;
   #merchant: Merchant;
   #rate: RateLimit | undefined;
-  readonly #pace = new AnswerPace();
+  /** Absent before the first failure: most merchants never have one, and there may be very many. */
+  #breaker: CircuitBreaker | undefined;
+  /** Absent before there were two calls at once: a single one cannot queue at the merchant. */
+  #pace: AnswerPace | undefined;
   /** Times in a row that the merchant had too many, what was in flight together counted once. */
   #overloads = 0;
   /** Where pauses between calls count from, when the limit is below 1. */
@@ -153,7 +158,7 @@ export class Lane<T extends Waiting> {
   /** What keeps the next order from starting, if something does. */
   gate(now: number): LaneGate | undefined {
     if (this.#merchant.paused) return 'pause';
-    if (!this.breaker.allows(now)) return 'breaker';
+    if (this.#breaker?.allows(now) === false) return 'breaker';
     if (now < this.holdUntil) return 'hold';
     if (this.inFlight >= this.limit.value || now < this.#pacedUntil) return 'limit';
     return this.#limitedRate(now)?.allows(now) === false ? 'rate' : undefined;
@@ -161,8 +166,8 @@ export class Lane<T extends Waiting> {
 
   /** When its gate opens, on the clock's scale, as far as that is a matter of time. */
   opensAt(now: number): number {
-    const { breaker, holdUntil } = this;
-    return Math.max(breaker.opensAt, holdUntil, this.#pacedUntil, this.#limitedRate(now)?.opensAt(now) ?? 0);
+    const breaker = this.#breaker?.opensAt ?? 0;
+    return Math.max(breaker, this.holdUntil, this.#pacedUntil, this.#limitedRate(now)?.opensAt(now) ?? 0);
   }
 
   /** Too many of its calls are over age, or a failure that no answer followed. */
@@ -176,7 +181,7 @@ export class Lane<T extends Waiting> {
    */
   get isSuspect(): boolean {
     if (this.latencyMs === 0) return this.inFlight > 0 || this.failing;
-    return this.isHanging && (this.inFlight > 0 || this.breaker.state !== 'closed');
+    return this.isHanging && (this.inFlight > 0 || (this.#breaker?.state ?? 'closed') !== 'closed');
   }
 
   /** The order that starts next. */
@@ -192,11 +197,12 @@ export class Lane<T extends Waiting> {
 
   /** A call is handed to the shard; returns what `ended` must bring back. */
   started(now: number): number {
-    this.#pace.started(this.inFlight, now);
+    if (this.#pace !== undefined) this.#pace.started(this.inFlight, now);
+    else if (this.inFlight > 0) this.#pace = new AnswerPace(now);
     this.inFlight++;
     this.#limitedRate(now)?.started();
     this.#pacedFrom = Math.max(this.#pacedUntil, now - PACE_SLACK_MS);
-    return this.breaker.started();
+    return this.#breaker?.started() ?? 0;
   }
 
   ended(era: number, startedAt: number, { told, overloaded, retryAfterMs }: Ending, now: number): void {
@@ -204,15 +210,16 @@ export class Lane<T extends Waiting> {
       // Once may be chance: connections are lost, and not because of too many calls.
       if (this.failing) this.limit.unanswered(startedAt, now);
       this.failing = true;
+      this.#breaker ??= new CircuitBreaker();
     } else if (told === 'answered') {
       this.failing = false;
       if (overloaded) this.#overloaded(startedAt, now);
       else this.#answered(startedAt, now);
       this.#hold(overloaded, retryAfterMs, now);
     }
-    if (this.breaker.ended(era, told, now)) {
+    if (this.#breaker?.ended(era, told, now) === true) {
       this.limit.restart();
-      this.#pace.restart();
+      this.#pace?.restart();
     }
     this.inFlight--;
   }
@@ -225,10 +232,10 @@ export class Lane<T extends Waiting> {
   #answered(startedAt: number, now: number): void {
     const latencyMs = now - startedAt;
     this.latencyMs = this.latencyMs === 0 ? latencyMs : this.latencyMs + SMOOTHING * (latencyMs - this.latencyMs);
-    this.#pace.answered(this.latencyMs, now);
+    this.#pace?.answered(this.latencyMs, now);
     this.#overloads = 0;
     // By Little's law that is what a call would take with all in flight: calls that queue for long are not served sooner.
-    const fullMs = this.#pace.gapMs * this.limit.mean;
+    const fullMs = (this.#pace?.gapMs ?? 0) * this.limit.mean;
     this.limit.answered(this.inFlight, fullMs * STRAINED > this.#merchant.timeoutMs, now);
   }
 

@@ -99,8 +99,8 @@ export class RecordingShards implements Pick<DispatcherParts, 'shards'> {
       this.inFlight.add(entry);
       this.handed.push(entry);
     },
-    forget: (_shard, merchantId) => {
-      this.forgotten.push(merchantId);
+    forget: (lane) => {
+      this.forgotten.push(lane.merchantId);
     },
     stats: () => [],
   };

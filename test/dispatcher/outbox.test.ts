@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Outbox } from '../../src/dispatcher/outbox.ts';
 import type { Entry } from '../../src/dispatcher/ledger.ts';
+import { Lane } from '../../src/lane/lane.ts';
 import type { Merchant } from '../../src/order.ts';
 import { merchantOf } from '../merchant/stub.ts';
 
@@ -9,6 +10,15 @@ const HEADERS = { authorization: 'Bearer s3cret' };
 
 function merchant(id: string, differs: Partial<Merchant> = {}): Merchant {
   return { ...merchantOf(`https://pos.example/${id}`), headers: HEADERS, id, ...differs };
+}
+
+/** Of one lane for each merchant object, in its first state. */
+const lanes = new Map<Merchant, Lane<Entry>>();
+
+function laneOf(of: Merchant): Lane<Entry> {
+  const lane = lanes.get(of) ?? new Lane<Entry>(of, 0);
+  lanes.set(of, lane);
+  return lane;
 }
 
 function entryOf(of: Merchant): Entry {
@@ -21,7 +31,7 @@ function entryOf(of: Merchant): Entry {
     publishedAt: 0,
     body: '{}',
   };
-  return { delivery, lane: { merchant: of }, confirmFirst: false } as unknown as Entry;
+  return { delivery, lane: laneOf(of), confirmFirst: false } as unknown as Entry;
 }
 
 function told(outbox: Outbox, ...merchants: Merchant[]): unknown {
@@ -58,7 +68,7 @@ test('whatever differs besides makes a merchant go whole', () => {
   }
   const { url, ...without } = merchant('b');
   assert.deepEqual(told(new Outbox(), merchant('a'), without), [merchant('a'), without], `no ${url}`);
-  assert.deepEqual(told(new Outbox(), { ...without, id: 'x' }, without), [{ ...without, id: 'x' }, 'b', '']);
+  assert.deepEqual(told(new Outbox(), { ...without, id: 'x' }, { ...without }), [{ ...without, id: 'x' }, 'b', '']);
 });
 
 test('a new thread knows nothing', () => {
@@ -66,5 +76,28 @@ test('a new thread knows nothing', () => {
   const [a, b] = [merchant('a'), merchant('b')];
   told(outbox, a);
   outbox.reset();
-  assert.deepEqual(told(outbox, b), [b]);
+  assert.deepEqual(told(outbox, b, a), [b, 'a', a.url]);
+});
+
+test('a thread forgets the merchant of a lane that is gone, if it was told of it', () => {
+  const outbox = new Outbox();
+  const [a, b] = [merchant('a'), merchant('b')];
+  told(outbox, a);
+  outbox.forget(laneOf(a));
+  outbox.forget(laneOf(b));
+  assert.deepEqual(outbox.take().forget, ['a']);
+  outbox.reset();
+  outbox.forget(laneOf(a));
+  assert.equal(outbox.take().forget, undefined, 'the new thread was not told');
+});
+
+test('a merchant whose entry has changed is told again', () => {
+  const outbox = new Outbox();
+  const a = merchant('a');
+  told(outbox, a);
+  const slower = merchant('a', { timeoutMs: 30_000 });
+  const lane = laneOf(a);
+  lane.merchant = slower;
+  assert.deepEqual(told(outbox, a), [slower]);
+  assert.equal(told(outbox, a), undefined);
 });
