@@ -78,7 +78,9 @@ export class Shard {
   #restarts = 0;
   #failedBoots = 0;
   #recentLosses: number[] = [];
-  /** Of the thread that was created last. */
+  /** The thread that was created last. */
+  #newest: Worker | undefined;
+  /** Of the same. */
   #exited: Promise<void> = Promise.resolve();
   #why: string | undefined;
   #allowHosts: readonly string[];
@@ -244,6 +246,7 @@ export class Shard {
 
   async #onThread(pool: Piscina): Promise<Extract<Booted, { ok: true }>> {
     const worker = pool.threads[0] as Worker;
+    this.#newest = worker;
     const { port1, port2 } = new MessageChannel();
     // Piscina tells it by rejecting what it runs, in a microtask; a thread's error and its exit can be told in one go.
     worker.once('error', (error) => {
@@ -348,7 +351,8 @@ export class Shard {
     this.#recentLosses.push(performance.now());
     if (!held) return; // it died while it loaded the handler, with nothing in its hands
     this.#restarts++;
-    if (this.#pool !== undefined) this.#expectThread(this.#pool);
+    // The next may have come already, when this one threw: waited for all the same, it would be taken for missing and ended.
+    if (this.#pool !== undefined && worker === this.#newest) this.#expectThread(this.#pool);
     this.#outbox.reset();
     this.#judge(this.#why ?? `the thread exited with code ${code}`);
   }

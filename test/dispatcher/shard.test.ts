@@ -76,3 +76,46 @@ test('what ended a thread is known although its error and its exit are told in o
   threads[0]?.emit('exit', 1);
   assert.equal(await lost.promise, 'nobody listens');
 });
+
+test('a thread that stands ready before the exit of the one it replaces is told is not waited for', async (t) => {
+  const threads: Worker[] = [];
+  const second = Promise.withResolvers<Worker>();
+  const note = (thread: Worker): void => {
+    if (threads.push(thread) === 2) second.resolve(thread);
+  };
+  process.on('worker', note);
+  t.after(() => process.off('worker', note));
+  const warnings: string[] = [];
+  const back = Promise.withResolvers<void>();
+  await startShard(t, 'returns.ts', {
+    ready: () => {
+      if (threads.length > 1) back.resolve();
+    },
+    warn: (_fields, message) => warnings.push(message),
+  });
+  const first = threads[0] as Worker;
+  const emit = first.emit.bind(first);
+  const exited = Promise.withResolvers<() => void>();
+  // A thread with much to clean up: its exit is told late.
+  first.emit = (name: string, ...args: [never]) => {
+    if (name !== 'exit') return emit(name, ...args);
+    const listeners = first.listeners(name); // Node takes them off in the same turn
+    exited.resolve(() => {
+      for (const listener of listeners) listener.apply(first, args);
+    });
+    return true;
+  };
+  emit('error', new Error('nobody listens'));
+  const replacement = await second.promise;
+  await new Promise<void>((resolve) => {
+    replacement.on('newListener', (name) => {
+      if (name === 'exit') resolve(); // the shard's, which it adds when the thread stands ready
+    });
+  });
+  const tellExit = await exited.promise;
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  tellExit();
+  await back.promise;
+  t.mock.timers.tick(3_600_000);
+  assert.deepEqual(warnings, []);
+});
