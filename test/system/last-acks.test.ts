@@ -9,21 +9,32 @@ import { Waiting } from '../helpers/waiting.ts';
 
 const broker = await withBroker();
 const MESSAGES = 600;
+const WINDOW_BYTES = 2 ** 20;
 
 test('the queue takes in every ack of the moments before the connection ends', async () => {
+  await assertAllTakenIn('');
+});
+
+test('the queue takes in the last acks also when the window was full, and its consumers cancelled', async () => {
+  await assertAllTakenIn('x'.repeat(WINDOW_BYTES));
+});
+
+/** Takes messages, stops, acknowledges all of them and ends the connection; the last message has this in it. */
+async function assertAllTakenIn(ballast: string): Promise<void> {
   const queue = broker.queueName();
   const watcher = await (await broker.connect()).createChannel();
   await watcher.assertQueue(queue, { durable: true, arguments: sourceQueueArguments(broker.version) });
-  await put(broker, queue, ...Array.from({ length: MESSAGES }, (_, n) => ({ body: { n } })));
+  await put(broker, queue, ...Array.from({ length: MESSAGES - 1 }, (_, n) => ({ body: { n } })));
+  await put(broker, queue, { body: { ballast } });
   const held: Held[] = [];
   const waiting = new Waiting();
   const consumer = new Consumer(
-    { queue, prefetch: 1_000, windowBytes: 2 ** 20, maxMessageBytes: 100, tag: 't' },
+    { queue, prefetch: 1_000, windowBytes: WINDOW_BYTES, maxMessageBytes: 100, tag: 't' },
     {
-      received: ({ content, fields }, epoch, acks) => ({
+      received: ({ content, fields }, epoch, subscription) => ({
         tag: fields.deliveryTag,
         epoch,
-        acks,
+        subscription,
         bytes: content.length,
         before: undefined,
         after: undefined,
@@ -48,4 +59,4 @@ test('the queue takes in every ack of the moments before the connection ends', a
   let left = await watcher.checkQueue(queue);
   while (left.consumerCount > 0) left = await watcher.checkQueue(queue);
   assert.equal(left.messageCount, 0);
-});
+}

@@ -6,9 +6,17 @@ import { CALL_LIMIT_MS, within } from './within.ts';
 /** A delivery that the consumer has handed out: what it needs to know of it again. */
 export interface Held extends Unacked {
   readonly epoch: number;
+  readonly subscription: Subscription;
+  readonly bytes: number;
+}
+
+/** One consumer, from its start until the last of its deliveries is settled, which may be long after its cancel. */
+export interface Subscription {
+  readonly tag: string;
   /** Of its channel. */
   readonly acks: AckWindow;
-  readonly bytes: number;
+  unsettled: number;
+  isCancelled: boolean;
 }
 
 export interface ConsumerOptions {
@@ -22,7 +30,7 @@ export interface ConsumerOptions {
 
 export interface ConsumerEvents {
   /** Turns a message into what is held; called once a delivery, before it is counted. */
-  received(message: ConsumeMessage, epoch: number, acks: AckWindow): Held;
+  received(message: ConsumeMessage, epoch: number, subscription: Subscription): Held;
   /** Called after it was counted. */
   delivered(held: Held): void;
   /** A channel of this epoch cannot be used any more. */
@@ -33,7 +41,7 @@ export interface ConsumerEvents {
 interface Part {
   readonly channel: Channel;
   readonly acks: AckWindow;
-  tag: string | undefined;
+  subscription: Subscription | undefined;
 }
 
 interface Live {
@@ -41,8 +49,10 @@ interface Live {
   readonly connection: ChannelModel;
   readonly acks: AckWriter;
   readonly parts: Part[];
-  /** What its consumers may have unsettled, together; 0 while the window is full. */
+  /** What its consumers may have unsettled, together, without the cancelled ones; 0 while the window is full. */
   prefetch: number;
+  /** Those that are cancelled and have unsettled deliveries. */
+  readonly cancelled: Set<Subscription>;
   /** Whether a cancel or a consume is under way. */
   changing: boolean;
   /** The change that is under way, or the last one. Never rejects. */
@@ -105,6 +115,7 @@ export class Consumer {
       }),
       parts: [],
       prefetch: 0,
+      cancelled: new Set(),
       changing: false,
       wanted: false,
       changed: Promise.resolve(),
@@ -142,7 +153,9 @@ export class Consumer {
   ack(held: Held): boolean {
     const live = this.#live;
     if (live === undefined || live.epoch !== held.epoch) return false;
-    held.acks.ack(held);
+    const { subscription } = held;
+    subscription.acks.ack(held);
+    if (--subscription.unsettled === 0) live.cancelled.delete(subscription);
     live.unsettled--;
     live.bytes -= held.bytes;
     this.#tune(live);
@@ -154,7 +167,7 @@ export class Consumer {
     const live = this.#live;
     if (live === undefined || live.prefetch === this.#options.prefetch) return; // as nearly always
     if (live.changing) live.wanted = true;
-    else if (live.unsettled >= live.prefetch && live.prefetch > 0 && !this.#stopping) this.#grow(live);
+    else if (live.unsettled - left(live) >= live.prefetch && live.prefetch > 0 && !this.#stopping) this.#grow(live);
   }
 
   /** Takes no more; resolves when the broker has sent its last. */
@@ -163,7 +176,8 @@ export class Consumer {
     const live = this.#live;
     await live?.changed;
     if (live === undefined) return;
-    const ours = live.parts.filter(({ tag }) => tag !== undefined).length;
+    // The broker counts a cancelled one, too, until its deliveries are settled.
+    const ours = live.cancelled.size + live.parts.filter(({ subscription }) => subscription !== undefined).length;
     if (ours > 0) live.others = (await this.#consumers(live, CALL_LIMIT_MS)) - ours;
     await this.#cancel(live);
   }
@@ -196,14 +210,14 @@ export class Consumer {
     // In a microtask: when the whole connection is gone, its own reason is told first.
     channel.on('close', () => queueMicrotask(() => this.#events.failed(epoch, why)));
     channel.on('handler-error', (error: Error) => this.#events.failed(epoch, messageOf(error)));
-    const part: Part = { channel, acks: live.acks.window(wireOf(channel).ch), tag: undefined };
+    const part: Part = { channel, acks: live.acks.window(wireOf(channel).ch), subscription: undefined };
     live.parts.push(part);
     return part;
   }
 
   /** Raises what the broker may send to this many. */
   async #consume(live: Live, prefetch: number): Promise<void> {
-    const idle = live.parts.filter(({ tag }) => tag === undefined);
+    const idle = live.parts.filter(({ subscription }) => subscription === undefined);
     const most = Math.max(PART, Math.ceil(this.#options.prefetch / MOST_PARTS));
     let more = prefetch - live.prefetch;
     const started: Promise<void>[] = [];
@@ -218,22 +232,26 @@ export class Consumer {
 
   async #startPart(live: Live, idle: Part | undefined, prefetch: number): Promise<void> {
     const part = idle ?? (await this.#addPart(live));
-    const { channel } = part;
+    const { channel, acks } = part;
     // Never a tag twice: with unsettled deliveries of the last one under it, RabbitMQ 3.10 ends the connection.
     const consumerTag = `${this.#options.tag}-${++this.#started}`;
+    const subscription: Subscription = { tag: consumerTag, acks, unsettled: 0, isCancelled: false };
     await within(CALL_LIMIT_MS, 'basic.qos', channel.prefetch(prefetch)); // of the consumer that is started next
-    const on = (message: ConsumeMessage | null): void => this.#onMessage(live, part, message);
+    const on = (message: ConsumeMessage | null): void => this.#onMessage(live, subscription, message);
     await within(CALL_LIMIT_MS, 'basic.consume', channel.consume(this.#options.queue, on, { consumerTag }));
-    part.tag = consumerTag;
+    part.subscription = subscription;
   }
 
   async #cancel(live: Live): Promise<void> {
     live.prefetch = 0;
     const cancelled: Promise<unknown>[] = [];
     for (const part of live.parts) {
-      if (part.tag === undefined) continue;
-      cancelled.push(within(CALL_LIMIT_MS, 'basic.cancel', part.channel.cancel(part.tag)));
-      part.tag = undefined;
+      const { channel, subscription } = part;
+      if (subscription === undefined) continue;
+      cancelled.push(within(CALL_LIMIT_MS, 'basic.cancel', channel.cancel(subscription.tag)));
+      part.subscription = undefined;
+      subscription.isCancelled = true;
+      if (subscription.unsettled > 0) live.cancelled.add(subscription);
     }
     await Promise.all(cancelled);
   }
@@ -243,13 +261,15 @@ export class Consumer {
     return (await within(limitMs, 'the count of consumers', counting)).consumerCount;
   }
 
-  #onMessage(live: Live, part: Part, message: ConsumeMessage | null): void {
+  #onMessage(live: Live, subscription: Subscription, message: ConsumeMessage | null): void {
     if (message === null) {
       this.#events.failed(live.epoch, 'the broker cancelled the consumer (was the queue deleted?)');
       return;
     }
-    const held = this.#events.received(message, live.epoch, part.acks);
-    part.acks.add(held);
+    const held = this.#events.received(message, live.epoch, subscription);
+    subscription.acks.add(held);
+    subscription.unsettled++;
+    if (subscription.isCancelled) live.cancelled.add(subscription); // it was on its way
     live.unsettled++;
     live.bytes += held.bytes;
     this.#meanBytes += (held.bytes - this.#meanBytes) * Math.max(WEIGHT, 1 / ++this.#seen);
@@ -264,13 +284,14 @@ export class Consumer {
     if (this.#stopping || live.changing) return;
     if (live.prefetch > 0) this.#change(live, () => this.#cancel(live));
     else if (live.bytes <= windowBytes * HEADROOM) {
-      this.#change(live, () => this.#consume(live, this.#fit(this.#meanBytes)));
+      const fit = Math.min(this.#fit(this.#meanBytes), this.#room(live));
+      if (fit > 0) this.#change(live, () => this.#consume(live, fit));
     }
   }
 
   #grow(live: Live): void {
     // All that may come is here: when it takes little room, what came before does not matter.
-    const fit = this.#fit(Math.min(this.#meanBytes, live.bytes / live.unsettled));
+    const fit = Math.min(this.#fit(Math.min(this.#meanBytes, live.bytes / live.unsettled)), this.#room(live));
     if (fit > live.prefetch) this.#change(live, () => this.#consume(live, Math.min(fit, live.prefetch * GROWTH)));
   }
 
@@ -278,6 +299,11 @@ export class Consumer {
   #fit(bytes: number): number {
     const { prefetch, windowBytes } = this.#options;
     return Math.max(1, Math.min(prefetch, Math.floor((windowBytes * HEADROOM) / Math.max(1, bytes))));
+  }
+
+  /** What consumers may have unsettled beside what is left of cancelled ones, which the broker counts against no prefetch. */
+  #room(live: Live): number {
+    return this.#options.prefetch - left(live);
   }
 
   #change(live: Live, change: () => Promise<void>): void {
@@ -296,6 +322,13 @@ export class Consumer {
     live.wanted = false;
     this.wantMore();
   }
+}
+
+/** Unsettled deliveries of consumers that are cancelled. */
+function left({ cancelled }: Live): number {
+  let count = 0;
+  for (const { unsettled } of cancelled) count += unsettled;
+  return count;
 }
 
 /** Internals of amqplib, pinned: the channel's number, and the socket below the stream that paces single frames. */

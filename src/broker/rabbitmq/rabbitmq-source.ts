@@ -6,9 +6,9 @@ import type { OutcomeEvent, Settlement } from '../../outcome.ts';
 import { countHeader, DELIVERY_COUNT } from '../codec/headers.ts';
 import { type CodecOptions, JsonCodec } from '../codec/json.ts';
 import type { Delivery, Sink, Source, Window } from '../source.ts';
-import type { AckWindow, Unacked } from './acks.ts';
+import type { Unacked } from './acks.ts';
 import { announce } from './announce.ts';
-import { Consumer, type Held } from './consumer.ts';
+import { Consumer, type Held, type Subscription } from './consumer.ts';
 import { declare } from './declare.ts';
 import { type Addresses, Link, type LinkEvents } from './link.ts';
 import { inspect, UNSEEN } from './management.ts';
@@ -81,7 +81,7 @@ export class RabbitmqSource implements Source {
         tag: `orderlane-${options.instance}`,
       },
       {
-        received: (message, epoch, acks) => this.#decode(message, epoch, acks),
+        received: (message, epoch, subscription) => this.#decode(message, epoch, subscription),
         delivered: (held) => this.#sink?.received(held as RabbitmqDelivery),
         failed: (epoch, why) => this.#consuming.fail(epoch, why),
       },
@@ -255,7 +255,7 @@ export class RabbitmqSource implements Source {
   }
 
   /** The hot path: one object a delivery, the body converted once, nothing of amqplib's buffers kept. */
-  #decode(message: ConsumeMessage, epoch: number, acks: AckWindow): RabbitmqDelivery {
+  #decode(message: ConsumeMessage, epoch: number, subscription: Subscription): RabbitmqDelivery {
     const decoded = this.#codec.decode(message);
     if (this.#codec.implausibleTimes > 0 && !this.#toldTimes) {
       this.#toldTimes = true;
@@ -288,7 +288,7 @@ export class RabbitmqSource implements Source {
       malformed: decoded.malformed,
       properties: message.properties,
       raw: decoded.malformed === undefined ? undefined : Buffer.from(message.content),
-      acks,
+      subscription,
       before: NO_DELIVERY,
       after: NO_DELIVERY,
     };

@@ -74,8 +74,8 @@ class Rig {
     this.consumer = new Consumer(
       { queue: 'orders', prefetch: 100, windowBytes: 1000, maxMessageBytes: 10, tag: 't', ...options },
       {
-        received: ({ content, fields }, epoch, acks) => {
-          return { tag: fields.deliveryTag, epoch, acks, bytes: content.length, before: undefined, after: undefined };
+        received: ({ content, fields: { deliveryTag: tag } }, epoch, subscription) => {
+          return { tag, epoch, subscription, bytes: content.length, before: undefined, after: undefined };
         },
         delivered: (held) => this.held.push(held),
         failed: (epoch, why) => this.failures.push(`${epoch}: ${why}`),
@@ -362,4 +362,39 @@ test('a consumer that was stopped is not started on the next connection', async 
   await rig.consumer.stop();
   rig.consumer.closed(1);
   assert.deepEqual((await rig.open(2)).calls, []);
+});
+
+test('what is left of cancelled consumers counts against the prefetch: no more is ever in hand', async () => {
+  const rig = new Rig({ prefetch: 20 });
+  const channel = await rig.open();
+  for (let i = 0; i < 15; i++) channel.deliver(1);
+  channel.deliver(1000);
+  await turn();
+  rig.consumer.ack(rig.held.pop() as Held); // the large one; twelve of their mean size would fit now
+  await turn();
+  assert.deepEqual([rig.consumer.unsettled, channel.allowed], [15, 5]);
+  for (let i = 0; i < 5; i++) channel.deliver(1);
+  rig.consumer.wantMore();
+  await turn();
+  assert.equal(channel.allowed, 5);
+  rig.ack(15); // what was left
+  rig.consumer.wantMore();
+  await turn();
+  assert.equal(channel.allowed, 20);
+});
+
+test('a stop while the window is full waits for the last acks as well', async () => {
+  const rig = new Rig();
+  const channel = await rig.open();
+  channel.consumers = 2; // one is another's
+  channel.deliver(5000);
+  await turn();
+  await rig.consumer.stop();
+  rig.ack();
+  const settling = rig.consumer.settle();
+  await turn();
+  const counts = channel.calls.filter((call) => call === 'count orders').length;
+  channel.consumers = 1;
+  await settling;
+  assert.ok(counts >= 2, 'the broker was not asked');
 });
