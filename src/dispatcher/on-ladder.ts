@@ -23,6 +23,7 @@ export class OnLadder {
 
   /** A copy is on the ladder for `delayMs`. Its lane has counted it already, when it has one. */
   put(key: string, lane: Lane<Entry> | undefined, delayMs: number, now: number): void {
+    this.isBack(key); // another message with the same ID: one of them can be told to be back, and else its lane would live for ever
     this.#out.set(key, { backAt: now + delayMs + LATE_MS, lane });
   }
 

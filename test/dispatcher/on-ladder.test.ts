@@ -17,6 +17,16 @@ test('a lane’s orders are out until they come back, once each', () => {
   assert.deepEqual([lane.out, ladder.size], [1, 1]);
 });
 
+test('two copies with one key, of messages that share an ID, leave nothing counted as out', () => {
+  const lane = new Lane<Entry>(merchant(), 0);
+  const ladder = new OnLadder();
+  lane.out = 2;
+  ladder.put('1:a', lane, 1_000, 0);
+  ladder.put('1:a', lane, 1_000, 0);
+  for (const key of ['1:a', '1:a']) ladder.isBack(key);
+  assert.deepEqual([lane.out, ladder.size], [0, 0]);
+});
+
 test('what another process took is counted out no longer than the ladder can take', () => {
   const lane = new Lane<Entry>(merchant(), 0);
   const ladder = new OnLadder();
