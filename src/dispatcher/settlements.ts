@@ -164,8 +164,7 @@ export class Settlements {
     const earlier = this.#apart.get(key);
     if (earlier?.fingerprint !== delivery.fingerprint) return false;
     const settling = this.#settling.get(earlier) as Settling;
-    settling.twins ??= [];
-    settling.twins.push(delivery);
+    settling.twins = withTwin(settling.twins, delivery);
     this.tally.joined++;
     return true;
   }
@@ -183,8 +182,7 @@ export class Settlements {
       entry.delivery = delivery; // the earlier arrival's channel is gone, and cannot be settled any more
       return;
     }
-    entry.twins ??= [];
-    entry.twins.push(delivery);
+    entry.twins = withTwin(entry.twins, delivery);
   }
 
   #end(entry: Entry, late: Settlement): void {
@@ -244,4 +242,15 @@ export class Settlements {
     else if (settlement.kind !== 'ack')
       log.debug({ ...fields, reason: settlement.reason, delayMs: settlement.delayMs }, settlement.kind);
   }
+}
+
+/**
+ * Those of a channel that is gone cannot be settled any more: while the broker takes no messages, as many again would gather with
+ * each connection.
+ */
+function withTwin(twins: Delivery[] | undefined, twin: Delivery): Delivery[] {
+  const [first] = twins ?? [];
+  if (twins === undefined || first === undefined || first.epoch < twin.epoch) return [twin];
+  twins.push(twin);
+  return twins;
 }

@@ -52,6 +52,21 @@ test('a redelivery that comes while the end is being made durable is acknowledge
   rig.assertAtRest();
 });
 
+test('of what comes again and again while its end cannot be made durable, only what can still be settled is kept', (t) => {
+  const rig = new Rig();
+  const given = rig.receive({ identity: 'a1' });
+  const refused = rig.receive({ identity: 'a2', merchantId: 'nobody' });
+  rig.end('a1', REFUSED);
+  for (let n = 0; n < 100; n++) {
+    rig.source.lose(rig.dispatcher);
+    for (const each of [given, given, refused, refused]) rig.again(each);
+  }
+  const settle = t.mock.method(rig.source, 'settle');
+  rig.source.confirm(rig.dispatcher);
+  assert.equal(settle.mock.callCount(), 4);
+  rig.assertAtRest();
+});
+
 test('a settlement whose channel is gone is applied to the redelivery, without a send', () => {
   for (const [outcome, settled] of [
     [{ kind: 'delivered' }, 'a1 ack'],
