@@ -117,7 +117,10 @@ export class Trials {
       this.#sendAway(state.entry, now);
     } else if (this.#leaving.size === 0 && waitedMs >= (inFlight === 0 ? GATHER_MS : QUIET_MS)) {
       if (this.#mayStart(state.entry, gates.ofTrial(state.entry.lane, now), now)) yield state.entry;
-      else this.#state = { kind: 'free' };
+      else {
+        this.#state = { kind: 'free' };
+        this.#leaving.add(state.entry.delivery); // the next must not be tried while this one is still here
+      }
     }
   }
 

@@ -102,6 +102,18 @@ test('a lone order whose merchant may not be called is deferred and holds nobody
   assert.equal(rig.handed(), 'a1');
 });
 
+test('a lone order that may not start must be out of our hands before the next may', () => {
+  const rig = new Rig({}, { id: 'a' }, { id: 'b', paused: true });
+  rig.receive({ identity: 'b1', merchantId: 'b', ...marked(4) });
+  pass(rig, 100);
+  rig.receive({ identity: 'a1', merchantId: 'a', ...marked(4) });
+  pass(rig, 100);
+  assert.equal(rig.handed(), '', 'if the process died of a1, that would count against b1 as well');
+  rig.source.confirm(rig.dispatcher);
+  pass(rig, 0);
+  assert.equal(rig.handed(), 'a1');
+});
+
 test('an order to which --max-crashes processes were lost alone is dead-lettered, or parked where it may not be sent twice', () => {
   for (const [duplicates, canConfirm, end] of [
     ['idempotent', true, 'a1 dead process-crash'],
