@@ -101,12 +101,10 @@ export class Trials {
   /** The orders that are to start now. */
   *due(gates: Pick<Gates, 'ofTrial'>, inFlight: number, now: number): Generator<Entry> {
     // A confirm that does not come must not keep them waiting: being among few condemns nobody.
-    if (now - (this.#few[0]?.since ?? now) >= GIVE_UP_MS) this.#leaving.clear();
-    if (this.#leaving.size === 0) {
-      while (this.#state.kind === 'free' && now - (this.#few[0]?.since ?? now) >= GATHER_MS) {
-        const { entry } = this.#few.shift() as Waiting;
-        if (this.#mayStart(entry, gates.ofTrial(entry.lane, now), now)) yield entry;
-      }
+    const gatherMs = this.#leaving.size === 0 ? GATHER_MS : GIVE_UP_MS;
+    while (this.#state.kind === 'free' && now - (this.#few[0]?.since ?? now) >= gatherMs) {
+      const { entry } = this.#few.shift() as Waiting;
+      if (this.#mayStart(entry, gates.ofTrial(entry.lane, now), now)) yield entry;
     }
     const state = this.#state;
     if (state.kind !== 'waiting') return;

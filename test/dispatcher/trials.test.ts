@@ -114,6 +114,25 @@ test('a lone order that may not start must be out of our hands before the next m
   assert.equal(rig.handed(), 'a1');
 });
 
+test('orders that run among few go on without a confirm, and a lone one does not', () => {
+  const rig = new Rig();
+  rig.receive({ identity: 'lone1', ...marked(4) });
+  rig.receive({ identity: 'away', ...marked(4) }); // its confirm does not come
+  pass(rig, 5000);
+  rig.receive({ identity: 'few', ...marked(3) });
+  pass(rig, 1000);
+  rig.receive({ identity: 'lone2', ...marked(4) });
+  pass(rig, 4000);
+  assert.equal(
+    rig.handed(),
+    '',
+    'if the process died of lone2, that would count against the one on its way out as well',
+  );
+  pass(rig, 1000);
+  pass(rig, 0);
+  assert.equal(rig.handed(), 'few');
+});
+
 test('an order to which --max-crashes processes were lost alone is dead-lettered, or parked where it may not be sent twice', () => {
   for (const [duplicates, canConfirm, end] of [
     ['idempotent', true, 'a1 dead process-crash'],
