@@ -178,8 +178,11 @@ export class Consumer {
     if (live === undefined) return;
     // The broker counts a cancelled one, too, until its deliveries are settled.
     const ours = live.cancelled.size + live.parts.filter(({ subscription }) => subscription !== undefined).length;
-    if (ours > 0) live.others = (await this.#consumers(live, CALL_LIMIT_MS)) - ours;
-    await this.#cancel(live);
+    try {
+      if (ours > 0) live.others = (await this.#consumers(live, CALL_LIMIT_MS)) - ours;
+    } finally {
+      await this.#cancel(live); // without the count only the last acks are less certain
+    }
   }
 
   /**

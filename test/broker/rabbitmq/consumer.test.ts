@@ -398,3 +398,11 @@ test('a stop while the window is full waits for the last acks as well', async ()
   await settling;
   assert.ok(counts >= 2, 'the broker was not asked');
 });
+
+test('a stop that cannot count the consumers of the queue cancels its own all the same', async () => {
+  const rig = new Rig();
+  const channel = await rig.open();
+  channel.checkQueue = () => Promise.reject(new Error('the queue has no leader'));
+  await assert.rejects(rig.consumer.stop(), /no leader/);
+  assert.equal(channel.allowed, 0);
+});
