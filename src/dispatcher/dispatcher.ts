@@ -224,6 +224,7 @@ export class Dispatcher implements Sink {
       entry.state = 'waiting';
       if (entry.delivery.epoch <= this.#lostEpoch) this.#settlements.letGo(entry);
       else if (this.#draining && !mayComeBack(entry)) this.#settlements.release(entry, now);
+      else if (isSuspicious(entry)) this.#trials.received(entry, now);
       else {
         entry.lane.unshift(entry);
         this.#waiting++;
