@@ -58,7 +58,7 @@ export async function start(options: Options, log: Log): Promise<Running> {
     await run.start();
   } catch (error) {
     await run.abandon();
-    throw error;
+    throw run.failure ?? error;
   }
   return run;
 }
@@ -133,6 +133,7 @@ class Run implements Running {
     const options = this.#options;
     await this.#startAdmin();
     const { confirms } = await this.#shards.start();
+    if (this.#error !== undefined) throw this.#error; // a thread that had started was lost for good while another one did
     const dispatcher = new Dispatcher(
       {
         concurrency: options.concurrency,
@@ -202,6 +203,11 @@ class Run implements Running {
       },
       'ready',
     );
+  }
+
+  /** Why it ended by itself, if it did. */
+  get failure(): OrderlaneError | undefined {
+    return this.#error;
   }
 
   /** After a start that failed half way. */

@@ -122,6 +122,31 @@ describe('work says why it does not start, and exits', { concurrency: 3 }, () =>
     });
   }
 
+  test('1 when threads are lost for good before there is a broker, with what they were lost to', async () => {
+    const file = join(scratch, 'works-once.ts');
+    const lines = [
+      "import { existsSync, writeFileSync } from 'node:fs';",
+      `const seen = '${join(scratch, 'seen')}';`,
+      "if (existsSync(seen)) throw new Error('the licence is used up');",
+      "writeFileSync(seen, '');",
+      'setTimeout(() => process.exit(1), 10);',
+      'export default { deliver() {} };',
+    ];
+    writeFileSync(file, lines.join('\n'));
+    const { code, err } = await work(
+      '--handler',
+      file,
+      '--shards',
+      '1',
+      '-b',
+      'amqp://127.0.0.1:1',
+      '--connect-wait',
+      '5m',
+    );
+    assert.equal(code, 1);
+    assert.match(err, /^orderlane: .*the licence is used up/m);
+  });
+
   test('2 when --broker-ca cannot be read, naming the file', async () => {
     const file = join(scratch, 'no-such.pem');
     const { code, err } = await work(...url, '-b', 'amqps://127.0.0.1:1', '--broker-ca', file, '--connect-wait', '1s');
