@@ -10,7 +10,7 @@ export interface ShardPoolOptions extends Omit<ShardOptions, 'index'> {
   readonly shards: number;
 }
 
-const WATCH_MS = 500;
+const WATCH_MS = 100;
 
 /**
  * What V8 would learn wrongly from calls in flight. Most of what they allocate is alive when the new space is collected, so

@@ -56,6 +56,8 @@ const YOUNG_MB = 96;
 /** Crashes within this time count as a loop. */
 const LOOP_MS = 30_000;
 const FREE_RESTARTS = 3;
+/** Three beats of the thread that did not come. */
+const STILL_MS = 300;
 const MAX_FAILED_BOOTS = 5;
 const BACKOFF_MS = 100;
 const BACKOFF_MAX_MS = 5_000;
@@ -86,6 +88,8 @@ export class Shard {
   #allowHosts: readonly string[];
   #lastBeat = 0;
   #beatAt = 0;
+  /** Its event loop stands still: what it were handed would wait there, and hold a part of the budget that others need. */
+  #isStill = false;
   #loop: LoopUse | undefined;
 
   constructor(options: ShardOptions, events: ShardEvents) {
@@ -95,8 +99,9 @@ export class Shard {
     this.#slots = new ShardSlots(options.slots);
   }
 
+  /** Whether it may be handed orders: it has a thread, and that has a turn to spare for them. */
   get isReady(): boolean {
-    return this.#state.kind === 'ready';
+    return this.#state.kind === 'ready' && !this.#isStill;
   }
 
   /** Resolves when its first thread has loaded the handler; tells whether that can confirm. */
@@ -183,19 +188,31 @@ export class Shard {
     if (this.#state.kind === 'ready') void this.#pool?.run({ kind: 'allow', hosts }).catch(() => undefined); // a thread that is lost boots with them
   }
 
-  /** Replaces the thread when its event loop has stood still for too long. */
+  /**
+   * To be called several times a second, `late` when the caller was kept from it: hands nothing more to a thread whose event loop
+   * stands still, and replaces it when that takes too long.
+   */
   watch(now: number, late: boolean): void {
     const state = this.#state;
     const beat = this.#slots.table.heartbeat();
     if (late || beat !== this.#lastBeat || state.kind !== 'ready') {
       this.#lastBeat = beat;
       this.#beatAt = now;
+      this.#moves();
       return;
     }
-    if (now - this.#beatAt < this.#options.threadTimeoutMs || this.#slots.used === 0) return;
+    if (this.#slots.used === 0) return;
+    if (now - this.#beatAt >= STILL_MS) this.#isStill = true;
+    if (now - this.#beatAt < this.#options.threadTimeoutMs) return;
     this.#beatAt = now;
     this.#why = `its event loop stood still for ${this.#options.threadTimeoutMs} ms`;
     this.#endThread(state);
+  }
+
+  #moves(): void {
+    if (!this.#isStill) return;
+    this.#isStill = false;
+    if (this.isReady) this.#events.ready(this.#options.index);
   }
 
   #endThread(state: Extract<State, { kind: 'ready' }>): void {
@@ -283,6 +300,7 @@ export class Shard {
     this.#why = undefined;
     this.#lastBeat = this.#slots.table.heartbeat();
     this.#beatAt = performance.now();
+    this.#isStill = false;
     this.#state = { kind: 'ready', worker, port: port1 };
     if (boot.allowHosts !== this.#allowHosts) this.allow(this.#allowHosts); // it changed while the handler was loaded
     this.#events.ready(this.#options.index);
@@ -320,6 +338,7 @@ export class Shard {
 
   #onReport(report: Report): void {
     if (report.log !== undefined) this.#events.log(report.log);
+    this.#moves();
     const outcomes = report.outcomes;
     if (outcomes === undefined) return;
     for (let i = 0; i < outcomes.length; i += OUTCOME_FIELDS) {

@@ -1,4 +1,8 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, watch, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import type { Worker } from 'node:worker_threads';
 import { systemClock } from '../../src/clock.ts';
@@ -61,6 +65,42 @@ test('thousands of orders in one turn reach their thread in the order of handing
     ended,
     Array.from({ length: ORDERS }, (_, n) => `i-${n}`),
   );
+});
+
+test('a thread that stands still is handed nothing more until it moves again', async (t) => {
+  const dir = mkdtempSync(join(tmpdir(), 'orderlane-test-'));
+  t.after(() => rmSync(dir, { recursive: true, force: true }));
+  const [begun, until] = [join(dir, 'begun'), join(dir, 'until')];
+  const moves = Promise.withResolvers<void>();
+  let isStill = false;
+  const shard = await startShard(t, 'stands-still.ts', {
+    ready: () => {
+      if (isStill) moves.resolve();
+    },
+  });
+  const watcher = watch(dir);
+  t.after(() => watcher.close());
+  const hasBegun = once(watcher, 'change');
+  hand(shard, 'm', { body: JSON.stringify({ begun, until }) });
+  await hasBegun;
+  shard.watch(1000, true);
+  shard.watch(1299, false);
+  assert.equal(shard.isReady, true);
+  shard.watch(1300, false);
+  assert.equal(shard.isReady, false);
+  assert.equal(shard.stats().state, 'ready', 'it keeps its thread');
+  isStill = true;
+  writeFileSync(until, '');
+  await moves.promise;
+  assert.equal(shard.isReady, true);
+});
+
+test('a main thread that was busy itself takes nobody for standing still', async (t) => {
+  const shard = await startShard(t, 'returns.ts', {});
+  hand(shard, 'm', {});
+  shard.watch(1000, true);
+  shard.watch(5000, true);
+  assert.equal(shard.isReady, true);
 });
 
 test('what ended a thread is known although its error and its exit are told in one go', async (t) => {
