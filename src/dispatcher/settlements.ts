@@ -127,7 +127,10 @@ export class Settlements {
   /** It was not sent, and comes again; what somebody else may have sent is then as uncertain as now. */
   letGo(entry: Entry): void {
     // A suspicious one carries that with it; the rest of what is known of it must not be lost.
-    if (entry.possiblySent && !isSuspicious(entry.delivery)) this.ledger.forget(entry);
+    const isUncertain = entry.possiblySent && !isSuspicious(entry.delivery);
+    // Before it is here again, another process may have had it, asked, sent it and died. To ask once more costs no send.
+    const isAskedFor = entry.lane.merchant.duplicates === 'confirm' && this.#options.canConfirm;
+    if (isUncertain || isAskedFor) this.ledger.forget(entry);
     else this.ledger.end(entry, 'released');
   }
 
