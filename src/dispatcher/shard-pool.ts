@@ -37,10 +37,10 @@ export class ShardPool {
     let lastTick = performance.now();
     this.#watchdog = setInterval(() => {
       const now = performance.now();
-      // When this timer itself comes late, the main thread was busy, and says nothing about the others.
-      const late = now - lastTick > 2 * WATCH_MS;
+      // When this timer itself comes late, the main thread was busy, or the whole process was stopped.
+      const awayMs = Math.max(0, now - lastTick - WATCH_MS);
       lastTick = now;
-      for (const shard of this.#shards) shard.watch(now, late);
+      for (const shard of this.#shards) shard.watch(now, awayMs);
     }, WATCH_MS);
     return { confirms: booted.every((each) => each.confirms) };
   }

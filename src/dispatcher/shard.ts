@@ -189,18 +189,19 @@ export class Shard {
   }
 
   /**
-   * To be called several times a second, `late` when the caller was kept from it: hands nothing more to a thread whose event loop
-   * stands still, and replaces it when that takes too long.
+   * To be called several times a second: hands nothing more to a thread whose event loop stands still, and replaces it when that
+   * takes too long. What the caller was kept from it, in milliseconds, says nothing about the thread.
    */
-  watch(now: number, late: boolean): void {
+  watch(now: number, awayMs: number): void {
     const state = this.#state;
     const beat = this.#slots.table.heartbeat();
-    if (late || beat !== this.#lastBeat || state.kind !== 'ready') {
+    if (beat !== this.#lastBeat || state.kind !== 'ready') {
       this.#lastBeat = beat;
       this.#beatAt = now;
       this.#moves();
       return;
     }
+    this.#beatAt += awayMs;
     if (this.#slots.used === 0) return;
     if (now - this.#beatAt >= STILL_MS) this.#isStill = true;
     if (now - this.#beatAt < this.#options.threadTimeoutMs) return;
