@@ -3,7 +3,8 @@ import type { DeadReason, OutcomeKind } from './outcome.ts';
 export interface ShardStats {
   readonly inFlight: number;
   /** `ready` takes orders; anything else does not. */
-  readonly state: 'starting' | 'ready' | 'down' | 'stopped';
+  /** `still`: its event loop stands still, and it is handed nothing. */
+  readonly state: 'starting' | 'ready' | 'still' | 'down' | 'stopped';
   readonly restarts: number;
   /** Share of time its event loop was busy since the last reading, 0 to 1. */
   readonly utilization: number;

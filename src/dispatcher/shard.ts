@@ -225,10 +225,15 @@ export class Shard {
     const state = this.#state;
     return {
       inFlight: this.#slots.used,
-      state: state.kind === 'ending' ? 'down' : state.kind,
+      state: this.#shown(state),
       restarts: this.#restarts,
       utilization: state.kind === 'ready' ? (this.#loop?.read() ?? 0) : 0,
     };
+  }
+
+  #shown(state: State): ShardStats['state'] {
+    if (state.kind === 'ready' && this.#isStill) return 'still';
+    return state.kind === 'ending' ? 'down' : state.kind;
   }
 
   /** Ends the thread, whatever it is doing. Safe before start and twice. */
