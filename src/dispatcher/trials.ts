@@ -60,6 +60,8 @@ export class Trials {
   #beside = 0;
   /** Those sent away that are still ours until their confirm comes. */
   readonly #leaving = new Set<Delivery>();
+  /** Channels up to this epoch are gone. */
+  #lostEpoch = 0;
 
   constructor({ maxCrashes }: { readonly maxCrashes: number }, parts: TrialParts) {
     this.#maxCrashes = maxCrashes;
@@ -117,7 +119,7 @@ export class Trials {
       if (this.#mayStart(state.entry, gates.ofTrial(state.entry.lane, now), now)) yield state.entry;
       else {
         this.#state = { kind: 'free' };
-        this.#leaving.add(state.entry.delivery); // the next must not be tried while this one is still here
+        this.#leave(state.entry.delivery); // the next must not be tried while this one is still here
       }
     }
   }
@@ -142,6 +144,7 @@ export class Trials {
 
   /** The channel of this epoch is gone: what waits here will come again. */
   lost(epoch: number): void {
+    this.#lostEpoch = Math.max(this.#lostEpoch, epoch);
     for (const entry of this.#takeWaiting(({ delivery }) => delivery.epoch <= epoch)) {
       this.#parts.settlements.letGo(entry);
     }
@@ -150,6 +153,11 @@ export class Trials {
 
   drain(now: number): void {
     for (const entry of this.#takeWaiting(() => true)) this.#parts.settlements.release(entry, now);
+  }
+
+  /** Nobody tells the end of one whose channel is gone. Deliveries that were read with that channel's end come after it. */
+  #leave(delivery: Delivery): void {
+    if (delivery.epoch > this.#lostEpoch) this.#leaving.add(delivery);
   }
 
   #takeWaiting(which: (entry: Entry) => boolean): Entry[] {
@@ -181,7 +189,7 @@ export class Trials {
     const rung = isFresh ? Math.floor(random() * rungs) : Math.min(lostAlone(entry.returns), RUNGS_LOST);
     const delayMs = AWAY_MS * 2 ** rung;
     const reason = `it has come back ${entry.returns} times, and is to run ${manner(entry)}; it may have been sent`;
-    this.#leaving.add(entry.delivery);
+    this.#leave(entry.delivery);
     settlements.settle(entry, { kind: 'deferred', reason, delayMs, atLeastMs: 0 }, now);
   }
 }

@@ -164,6 +164,16 @@ test('a lone order does not start while another is on its way out, and goes with
   assert.equal(rig.handed(), 'a1');
 });
 
+test('a suspicious order that comes with the end of its channel keeps no other waiting for ever', () => {
+  const rig = new Rig({}, { id: 'a' }, { id: 'b' });
+  const { epoch } = rig.source;
+  rig.source.lose(rig.dispatcher);
+  rig.receive({ identity: 'a1', merchantId: 'a', redelivered: true, cameBack: 3, epoch });
+  rig.receive({ identity: 'b1', merchantId: 'b', ...marked(4) });
+  pass(rig, 100);
+  assert.equal(rig.handed(), 'b1');
+});
+
 test('a connection that is lost while the process lives counts against nobody', () => {
   const rig = new Rig({}, { id: 'a', paused: true });
   let given = rig.receive({ identity: 'a1', merchantId: 'a' });

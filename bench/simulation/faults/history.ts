@@ -215,12 +215,13 @@ export class History {
       ambiguous: broker.ambiguous.map(({ message }) => String(message)),
       queued: broker.ready.map(({ message }) => String(message)),
     });
-    const { poison } = stage();
+    const { poison, deaths } = stage();
     for (const { message, properties } of broker.dead) {
       const reason = properties.headers[HEADER.reason];
       if (poison !== undefined && message !== poison && reason === 'process-crash')
         this.found(`#${message} was dead-lettered as process-crash, and processes died of #${poison}`);
-      if (message === poison && reason !== 'process-crash' && reason !== 'malformed')
+      // Its merchant may have refused every attempt before it could do any harm.
+      if (message === poison && deaths > 0 && reason !== 'process-crash' && reason !== 'malformed')
         this.found(`processes died of #${poison}, and it was dead-lettered as ${String(reason)}`);
     }
     if (verdict.lost > 0) this.found(`lost: #${verdict.lostKeys.join(', #')}`);

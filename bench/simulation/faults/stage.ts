@@ -16,6 +16,8 @@ export interface Stage {
   readonly process: Process;
   /** The number of the message that its process dies of whenever it is tried; absent when there is none. */
   readonly poison: number | undefined;
+  /** Processes that have died of it. */
+  readonly deaths: number;
   /** The process dies of it. */
   diesOfPoison(): void;
   /** A line of the trace; absent when nobody reads it. */

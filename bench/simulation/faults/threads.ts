@@ -11,7 +11,7 @@ import { type Actor, newActor } from './virtual-time.ts';
 const SPAWN_MS = 30;
 const POST_MS = 1;
 const LONG_POST_MS = 30;
-const BEAT_MS = 400;
+const BEAT_MS = 100;
 /** How long a thread may go on when it was told to end: a native call cannot be interrupted. */
 const LONG_END_MS = 1_500;
 

@@ -74,7 +74,7 @@ export class World implements Stage {
   /** How likely a fault is after each step. */
   readonly #violence: number;
   #processes = 1;
-  #deaths = 0;
+  deaths = 0;
   #uncounted = 0;
   /** Copies of the poison that there were at once. */
   #poisons = 1;
@@ -195,7 +195,7 @@ export class World implements Stage {
     // A process that has lost a connection and lives counts nothing, and what it sends away has no count from before the trials.
     if (process.connections.length > CONNECTIONS) this.#uncounted += 1 + BEFORE_TRIALS;
     const bound = (DEATHS_BEFORE + this.#configuration.maxCrashes) * this.#poisons + this.#uncounted;
-    if (++this.#deaths > bound) this.history.found(`${this.#deaths} processes died of #${poison}; ${bound} may`);
+    if (++this.deaths > bound) this.history.found(`${this.deaths} processes died of #${poison}; ${bound} may`);
   }
 
   #strike(): void {
@@ -279,7 +279,7 @@ export class World implements Stage {
       parked: verdict?.parked ?? 0,
       faults: this.#faults,
       processes: this.#processes,
-      deaths: this.#deaths,
+      deaths: this.deaths,
       events: this.#events,
       virtualMs: this.time.now(),
     };
