@@ -221,7 +221,8 @@ export const SETTINGS: { readonly [Key in keyof Required<Options>]: Setting } = 
   maxCrashes: {
     name: 'max-crashes',
     group: 'Isolation',
-    describe: 'An order to which this many threads were lost, or processes while it ran alone, is dead-lettered',
+    describe:
+      'An order to which this many threads were lost, or processes (3 at least) while it ran alone, is dead-lettered',
     type: 'integer',
     min: 1,
     max: 100,

@@ -4,6 +4,8 @@ import type { Delivery } from '../broker/source.ts';
 const SUSPICIOUS = 3;
 /** It was one of few, and has come back again. */
 const ALONE = SUSPICIOUS + 1;
+/** A count is circumstantial: a copy may come back because it was on its way when another order ended the process. */
+const LEAST_LOSSES = 3;
 
 type Counts = Pick<Delivery, 'returns' | 'cameBack'>;
 
@@ -32,4 +34,9 @@ export function isToRunAlone({ returns }: { readonly returns: number }): boolean
 /** Processes that ended while it ran alone. */
 export function lostAlone(returns: number): number {
   return Math.max(0, returns - ALONE);
+}
+
+/** Whether so many processes have ended while it ran alone that it is taken for the cause. */
+export function isCondemned(returns: number, maxCrashes: number): boolean {
+  return lostAlone(returns) >= Math.max(LEAST_LOSSES, maxCrashes);
 }

@@ -1,7 +1,7 @@
 import { rungFor } from '../ladder.ts';
 import type { DuplicatesPolicy } from '../order.ts';
 import { ACK, brief, type DeadReason, type Outcome, type Settlement } from '../outcome.ts';
-import { lostAlone } from './returns.ts';
+import { isCondemned, lostAlone } from './returns.ts';
 
 /** What the decision rests on, beside the outcome. */
 export interface Facts {
@@ -87,7 +87,7 @@ function retry(
     return dead('thread-crash', `${facts.crashes} threads were lost to it: ${reason}`);
   }
   const processes = lostAlone(facts.returns);
-  if (processes >= facts.maxCrashes) {
+  if (isCondemned(facts.returns, facts.maxCrashes)) {
     return dead('process-crash', `${processes} processes ended while it ran alone, and it may have been sent`);
   }
   if (facts.attempt >= facts.maxAttempts) return dead(exhausted, `after ${facts.attempt} attempts: ${reason}`);

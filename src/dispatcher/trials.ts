@@ -3,7 +3,7 @@ import type { Delivery } from '../broker/source.ts';
 import { deferred } from './deferral.ts';
 import type { Gates } from './gates.ts';
 import { type Entry, expired } from './ledger.ts';
-import { isSuspicious, isToRunAlone, lostAlone } from './returns.ts';
+import { isCondemned, isSuspicious, isToRunAlone, lostAlone } from './returns.ts';
 import type { SettlementParts, Settlements } from './settlements.ts';
 
 export interface TrialParts extends Pick<SettlementParts, 'random' | 'log'> {
@@ -79,7 +79,7 @@ export class Trials {
     const { settlements, log } = this.#parts;
     const { lane, delivery, returns } = entry;
     const state = this.#state;
-    if (lostAlone(returns) >= this.#maxCrashes) {
+    if (isCondemned(returns, this.#maxCrashes)) {
       settlements.settle(entry, { kind: 'ambiguous', reason: 'its process ended' }, now);
       return;
     }

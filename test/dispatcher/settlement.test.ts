@@ -74,7 +74,7 @@ function expected(kind: OutcomeKind, facts: Facts): string {
   if (ambiguous && duplicates === 'confirm' && !facts.canConfirm) return 'park';
   if (ambiguous && duplicates === 'idempotent' && facts.keyLeftMs <= 0) return 'park';
   if (facts.crashes >= facts.maxCrashes) return 'dead thread-crash';
-  if (facts.returns >= 4 + facts.maxCrashes) return 'dead process-crash';
+  if (facts.returns >= 4 + Math.max(3, facts.maxCrashes)) return 'dead process-crash';
   if (attempt >= facts.maxAttempts) return kind === 'failed' ? 'dead handler-error' : 'dead max-attempts';
   if (!inTime) return ambiguous ? 'dead ambiguous' : 'dead expired';
   return `retry ${attempt + 1}${facts.confirmFirst || (ambiguous && duplicates === 'confirm') ? ' confirm' : ''}`;
@@ -215,7 +215,7 @@ test('no retry goes past the last attempt, and no deferral counts as one', () =>
       assert.equal(settlement.attempt, facts.attempt + 1);
       assert.ok(settlement.attempt <= facts.maxAttempts);
       assert.ok(settlement.crashes < facts.maxCrashes);
-      assert.ok(facts.returns - 4 < facts.maxCrashes);
+      assert.ok(facts.returns - 4 < Math.max(3, facts.maxCrashes));
     }
     assert.equal(settlement.kind === 'defer', outcome.kind === 'deferred' && settlement.kind !== 'dead-letter');
   });

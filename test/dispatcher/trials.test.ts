@@ -140,16 +140,29 @@ test('an order to which --max-crashes processes were lost alone is dead-lettered
     ['confirm', false, 'a1 park'],
     ['never', true, 'a1 park'],
   ] as const) {
-    const rig = new Rig({ maxCrashes: 2, canConfirm }, { duplicates });
-    rig.receive({ identity: 'a1', ...marked(5), redelivered: true, cameBack: 1 });
+    const rig = new Rig({ maxCrashes: 3, canConfirm }, { duplicates });
+    rig.receive({ identity: 'a1', ...marked(6), redelivered: true, cameBack: 1 });
     assert.deepEqual(rig.settled(), [end], duplicates);
     assert.equal(rig.handed(), '');
   }
-  const rig = new Rig({ maxCrashes: 2 });
-  rig.receive({ identity: 'a1', ...marked(5), redelivered: true, cameBack: 1 });
+  const rig = new Rig({ maxCrashes: 3 });
+  rig.receive({ identity: 'a1', ...marked(6), redelivered: true, cameBack: 1 });
   assert.partialDeepStrictEqual(rig.lastSettlement(), {
-    detail: '2 processes ended while it ran alone, and it may have been sent',
+    detail: '3 processes ended while it ran alone, and it may have been sent',
   });
+});
+
+test('one or two losses may be a coincidence: three are needed whatever --max-crashes says, and more when it says so', () => {
+  for (const [maxCrashes, returns, condemned] of [
+    [1, 5, false],
+    [1, 6, true],
+    [5, 7, false],
+    [5, 8, true],
+  ] as const) {
+    const rig = new Rig({ maxCrashes });
+    rig.receive({ identity: 'a1', ...marked(returns), redelivered: true, cameBack: 1 });
+    assert.equal(rig.lastSettlement()?.kind, condemned ? 'dead-letter' : 'defer', `${maxCrashes}, ${returns}`);
+  }
 });
 
 test('a lone order does not start while another is on its way out, and goes with it when that takes too long', () => {
@@ -285,7 +298,7 @@ interface Kept {
 }
 
 test('the order that kills its process is found among a full window, and every other one is delivered', () => {
-  const [orders, merchants, maxCrashes] = [150, 10, 2];
+  const [orders, merchants, maxCrashes] = [150, 10, 3];
   const directory = Array.from({ length: merchants }, (_, n) => ({ id: `m${n}` }));
   let queue: Kept[] = Array.from({ length: orders }, (_, n) => ({
     fields: { identity: n === 70 ? 'poison' : `o${n}`, merchantId: `m${n % merchants}`, body: `{"n":${n}}` },

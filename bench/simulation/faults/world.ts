@@ -41,6 +41,8 @@ const POISON_END_MS = 4_000_000;
 const NOT_WITH_POISON: readonly Fault[] = ['SIGKILL', 'SIGTERM', 'thread-dies', 'thread-stalls'];
 /** Processes that one copy may cost before it runs alone. */
 const DEATHS_BEFORE = 4;
+/** Whatever `--max-crashes` says. */
+const LEAST_LOSSES = 3;
 /** Returns that put nothing out for a trial. */
 const BEFORE_TRIALS = 2;
 /** Of a process that has lost none. */
@@ -194,7 +196,8 @@ export class World implements Stage {
     this.#poisons = Math.max(this.#poisons, broker.copiesOf(poison));
     // A process that has lost a connection and lives counts nothing, and what it sends away has no count from before the trials.
     if (process.connections.length > CONNECTIONS) this.#uncounted += 1 + BEFORE_TRIALS;
-    const bound = (DEATHS_BEFORE + this.#configuration.maxCrashes) * this.#poisons + this.#uncounted;
+    const bound =
+      (DEATHS_BEFORE + Math.max(LEAST_LOSSES, this.#configuration.maxCrashes)) * this.#poisons + this.#uncounted;
     if (++this.deaths > bound) this.history.found(`${this.deaths} processes died of #${poison}; ${bound} may`);
   }
 

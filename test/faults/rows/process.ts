@@ -106,7 +106,7 @@ export const rollingStops: Row = {
 };
 
 const KILLER = fileURLToPath(new URL('../handlers/process-killer.ts', import.meta.url));
-const MAX_CRASHES = 2;
+const MAX_CRASHES = 3;
 /** It comes back three times, is lost among few, and is then lost alone. */
 const DEATHS = 4 + MAX_CRASHES;
 
