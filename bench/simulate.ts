@@ -131,6 +131,25 @@ function isolation(flags: Flags): void {
   if (flags.json) process.stdout.write(`${JSON.stringify(rows)}\n`);
 }
 
+/** What cannot be run would run as nonsense. */
+function checkNumbers(flags: Readonly<Record<string, unknown>>): true {
+  const got = (value: number): string => (Number.isNaN(value) ? 'no number' : String(value));
+  for (const name of ['budget', 'merchants', 'seeds', 'seed', 'first']) {
+    for (const value of [flags[name] ?? []].flat() as number[]) {
+      if (!Number.isSafeInteger(value) || value < 1)
+        throw new Error(`--${name}: expected a whole number from 1, got ${got(value)}`);
+    }
+  }
+  for (const name of ['rate', 'broker']) {
+    const value = flags[name] as number | undefined;
+    if (value !== undefined && !(value > 0)) throw new Error(`--${name}: expected a number above 0, got ${got(value)}`);
+  }
+  const { load } = flags;
+  if (typeof load === 'string' && !LOADS.some(({ name }) => name.includes(load)))
+    throw new Error(`--load: expected a part of ${LOADS.map(({ name }) => `'${name}'`).join(', ')}; got '${load}'`);
+  return true;
+}
+
 await yargs(hideBin(process.argv))
   .scriptName('make simulate')
   .usage('make simulate [ARGS="--budget 200 --load hang --seeds 3"]\nmake simulate ARGS="faults --seeds 100000"')
@@ -177,5 +196,8 @@ await yargs(hideBin(process.argv))
       if ((await simulateFaults(flags)) > 0) process.exitCode = 1;
     },
   )
+  .check(checkNumbers)
+  .version(false)
+  .showHelpOnFail(false, '--help lists the options')
   .strict()
   .parse();
