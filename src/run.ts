@@ -8,6 +8,7 @@ import { systemClock } from './clock.ts';
 import { Dispatcher } from './dispatcher/dispatcher.ts';
 import type { ShardEvents } from './dispatcher/shard.ts';
 import { ShardPool } from './dispatcher/shard-pool.ts';
+import { Emptiness } from './emptiness.ts';
 import { messageOf, OrderlaneError } from './errors.ts';
 import type { Log } from './log.ts';
 import { LoopUse } from './loop-use.ts';
@@ -47,8 +48,6 @@ const SWEEP_MS = 5_000;
 /** How long threads may take to end. */
 const STOP_LIMIT_MS = 2_000;
 const EMPTY_CHECK_MS = 500;
-/** `--drain`: how long everything must have been empty. Messages on their way back from the ladder are in no count. */
-const EMPTY_FOR_MS = 3_000;
 
 /** Builds the parts and starts them: directory, threads, broker, in this order. Throws when one of them cannot. */
 export async function start(options: Options, log: Log): Promise<Running> {
@@ -57,8 +56,7 @@ export async function start(options: Options, log: Log): Promise<Running> {
   try {
     await run.start();
   } catch (error) {
-    await run.abandon();
-    throw run.failure ?? error;
+    throw await run.abandon(error);
   }
   return run;
 }
@@ -205,17 +203,13 @@ class Run implements Running {
     );
   }
 
-  /** Why it ended by itself, if it did. */
-  get failure(): OrderlaneError | undefined {
-    return this.#error;
-  }
-
-  /** After a start that failed half way. */
-  async abandon(): Promise<void> {
+  /** After a start that failed half way; resolves to why. */
+  async abandon(error: unknown): Promise<unknown> {
     this.#phase = 'ended';
     this.#directory.stop();
     this.#admin?.stop();
     await Promise.allSettled([this.#source.stop(), this.#shards.stop()]);
+    return this.#error ?? error;
   }
 
   drain(): void {
@@ -370,31 +364,20 @@ class Run implements Running {
     this.#log.logger.info({ counts: { ...counts, deadLettered }, outcomes, shards, slowest }, 'stats');
   }
 
+  /** `--drain`. */
   #endWhenEmpty(dispatcher: Dispatcher): void {
-    let emptySince: number | undefined;
-    let asking = false;
+    const emptiness = new Emptiness({
+      isEmpty: () => dispatcher.isEmpty,
+      backlog: () => this.#source.backlog(),
+      clock: systemClock,
+    });
     this.#every(EMPTY_CHECK_MS, () => {
-      if (!dispatcher.isEmpty) emptySince = undefined;
-      else if (!asking) {
-        asking = true;
-        this.#source
-          .backlog()
-          .then(
-            (messages) => {
-              const now = systemClock.now();
-              if (messages > 0 || !dispatcher.isEmpty) emptySince = undefined;
-              else emptySince ??= now;
-              if (emptySince !== undefined && now - emptySince >= EMPTY_FOR_MS) this.drain();
-            },
-            (error: unknown) => {
-              emptySince = undefined;
-              this.#log.logger.debug({ reason: messageOf(error) }, 'the queues could not be counted');
-            },
-          )
-          .finally(() => {
-            asking = false;
-          });
-      }
+      emptiness.look().then(
+        (forLong) => {
+          if (forLong) this.drain();
+        },
+        (error: unknown) => this.#log.logger.debug({ reason: messageOf(error) }, 'the queues could not be counted'),
+      );
     });
   }
 

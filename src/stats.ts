@@ -2,8 +2,7 @@ import type { DeadReason, OutcomeKind } from './outcome.ts';
 
 export interface ShardStats {
   readonly inFlight: number;
-  /** `ready` takes orders; anything else does not. */
-  /** `still`: its event loop stands still, and it is handed nothing. */
+  /** `ready` takes orders; anything else does not. `still`: it has a thread, whose event loop stands still. */
   readonly state: 'starting' | 'ready' | 'still' | 'down' | 'stopped';
   readonly restarts: number;
   /** Share of time its event loop was busy since the last reading, 0 to 1. */
