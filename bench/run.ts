@@ -143,6 +143,8 @@ function verdict(scenario: Scenario, rows: readonly Row[]): number {
       const ratio = summary.ratio(scenario.figures[0], each, system, first);
       say(`    ${system.padEnd(24)} ${figures.join('; ')}${system === first ? '' : `; ratio ${ratio.toFixed(2)}`}`);
     }
+    for (const { system, says } of scenario.quoted?.filter((quoted) => quoted.case === each) ?? [])
+      say(`    ${system.padEnd(24)} ${says}`);
   }
   let missed = 0;
   for (const { says, met } of scenario.goals(summary)) {

@@ -1,7 +1,7 @@
 import type { Summary } from './summary.ts';
 
 /** What was measured of one system in one run of one case. */
-export interface Measured {
+export interface Measured extends Partial<Isolated> {
   /** What was asked of it, such as `10 x 300 jobs`: cases are compared with nothing but themselves. */
   readonly case: string;
   readonly system: string;
@@ -18,19 +18,26 @@ export interface Measured {
   readonly p99Ms?: number;
   /** From the last answer to the end of the process. */
   readonly exitMs?: number;
-  /** Of the scenario of that name; p50Ms and p99Ms are then those of healthy merchants while the fault lasted. */
-  readonly isolated?: Isolated;
 }
 
+/** Of the scenario `isolation` only. */
 export interface Isolated {
+  /** Calls in flight, or prefetch. */
+  readonly budget: number;
+  /** The part of the merchants that is struck, whether they hang, slow down or drift. */
+  readonly hangFraction: number;
   /** Orders a second. */
   readonly rate: number;
   /** Orders of healthy merchants that were published while the fault lasted. */
   readonly healthyPublished: number;
   readonly healthyDelivered: number;
+  /** Of these orders, from the intended publish to the answer; infinite when so many were not answered. */
+  readonly healthyP50Ms: number;
+  readonly healthyP99Ms: number;
   /** The same in the run without a fault. */
   readonly calmP50Ms: number;
   readonly calmP99Ms: number;
+  readonly ratioP99: number;
   /** After the fault, while the struck merchants' backlog drains, over the same time of the run without. */
   readonly recoveryRatioP99: number;
   /** Of bimodal merchants in the run without a fault: from the intended publish, over what their calls themselves took. */
@@ -88,8 +95,17 @@ export interface Scenario {
   /** The first is the one that is compared and drawn. */
   readonly figures: readonly [Figure, ...Figure[]];
   runs(quick: boolean): readonly Run[];
+  /** Figures of others, from where they published them: beside ours in every table. */
+  readonly quoted?: readonly Quoted[];
   /** In words with the value, and whether it is met; undefined where nothing was measured that tells. */
   goals(summary: Summary): readonly Goal[];
+}
+
+export interface Quoted {
+  readonly case: string;
+  readonly system: string;
+  /** With its unit; of the scenario's first figure. */
+  readonly says: string;
 }
 
 export interface Goal {

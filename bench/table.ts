@@ -28,6 +28,8 @@ for (const path of process.argv.slice(2)) {
       const ratio = system === first ? '' : summary.ratio(figures[0], ofCase, system, first).toFixed(2);
       lines.push(`| ${ofCase} | ${system} | ${runs} | ${shown} | ${ratio} |`);
     }
+    for (const { system, says } of scenario.quoted?.filter((quoted) => quoted.case === ofCase) ?? [])
+      lines.push(`| ${ofCase} | ${system} | | ${says}${' |'.repeat(figures.length + 1)}`);
   }
   const goals = scenario.goals(summary).filter(({ met }) => met !== undefined);
   lines.push('', ...goals.map(({ says, met }) => `- ${met === true ? 'met' : '**missed**'}: ${says}`), '');

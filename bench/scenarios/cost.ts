@@ -25,15 +25,22 @@ export const cost: Scenario = {
   figures: [cpuPerOrder, perSecond, memory],
   runs: (quick) => {
     const calls = {
-      warmup: quick ? 3000 : 10_000,
-      orders: quick ? 6000 : 30_000,
+      // So many until each of two threads has compiled what it needs.
+      warmup: quick ? 6000 : 40_000,
+      orders: quick ? 6000 : 40_000,
       concurrency: 200,
       batch: { merchants: 1000 },
     };
     const merchants = { latencyMs: 0 };
     const slower = (peer: Peer, of: Omit<Trial, 'peer'>): Run =>
       trial({ ...of, peer, warmup: quick ? 300 : 2000, orders: quick ? 1200 : 8000 });
-    const noop = { ...calls, case: NOOP, warmup: 20_000, orders: quick ? 30_000 : 100_000, concurrency: 4000 };
+    const noop = {
+      ...calls,
+      case: NOOP,
+      warmup: quick ? 20_000 : 40_000,
+      orders: quick ? 30_000 : 100_000,
+      concurrency: 4000,
+    };
     const forwarder = { ...calls, case: FORWARDER, merchants };
     const undici = { ...calls, case: UNDICI, merchants };
     const large = { ...calls, case: LARGE, merchants, batch: { merchants: 1000, bytes: LARGE_BYTES } };

@@ -34,6 +34,8 @@ const LATENCY_MS = 5_000;
 
 const label = ({ publishers, jobs, work }: TableRow): string => `${publishers} x ${jobs} jobs ${work}`;
 const CALLS = label(CALLING[1] as TableRow);
+const MOST_WAITING = label(BLOCKING[1] as TableRow);
+const DOORDASH_S = 5.25;
 
 export const seedTable: Scenario = {
   name: 'seed-table',
@@ -57,13 +59,10 @@ export const seedTable: Scenario = {
         }),
     );
   },
+  // The one figure of theirs that we can quote from a text we have seen.
+  quoted: [{ case: MOST_WAITING, system: 'DoorDash: Kafka, gevent', says: `${DOORDASH_S} s, as published` }],
   goals: (summary) => [
-    atMost(
-      summary.median(seconds, label(BLOCKING[1] as TableRow), 'orderlane'),
-      5.25,
-      '6,000 waiting jobs of 5 s',
-      ' s',
-    ),
+    atMost(summary.median(seconds, MOST_WAITING, 'orderlane'), DOORDASH_S, '6,000 waiting jobs of 5 s', ' s'),
     atMost(summary.ratio(seconds, CALLS, 'orderlane', 'plain amqplib + got'), 1, '6,000 calls of 5 s over plain got'),
   ],
 };

@@ -1,7 +1,9 @@
 import { readFileSync } from 'node:fs';
+import type { RequestOptions } from 'node:http';
 import got, { type Got, HTTPError, type PlainResponse } from 'got';
 import { AddressGuard } from './address-guard.ts';
 import { Agents } from './agents.ts';
+import { endingRequest } from './ending-request.ts';
 import { Resolver } from './resolver.ts';
 
 const DEFAULT_MAX_RESPONSE_BYTES = 1_048_576;
@@ -43,6 +45,7 @@ export class HttpClient {
     this.#agents = new Agents(options.connectTimeoutMs, this.#resolver, new AddressGuard(options.allowHosts));
     const common = got.extend({
       agent: { http: this.#agents.http, https: this.#agents.https },
+      request: endingRequest,
       retry: { limit: 0 },
       headers: { 'user-agent': `orderlane/${version}` },
     });
@@ -53,6 +56,9 @@ export class HttpClient {
       throwHttpErrors: false,
       followRedirect: false,
       decompress: false,
+      // Node copies what it is given three times a call; got has 35 options, and these alone are set here.
+      request: (url, { method, headers, agent }, answered) =>
+        endingRequest(url, { method, headers, agent } as RequestOptions, answered),
     });
     this.handlers = common.extend({
       followRedirect: refuseRedirect,

@@ -1,0 +1,62 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { type TestContext, test } from 'node:test';
+import { Worker } from 'node:worker_threads';
+import { forward } from '../../src/merchant/forward.ts';
+import { HttpClient } from '../../src/merchant/http-client.ts';
+import type { ThreadOutcome } from '../../src/protocol.ts';
+import { httpStub, merchantOf, orderOf } from './stub.ts';
+
+const SERVER = `
+  const { createServer } = require('node:http');
+  const { parentPort, workerData } = require('node:worker_threads');
+  const [CONNECTIONS, ANSWERS] = [0, 1];
+  const server = createServer((request, response) => {
+    request.resume().on('end', () => response.end('{"ok":true}', () => {
+      Atomics.add(workerData, ANSWERS, 1);
+      Atomics.notify(workerData, ANSWERS);
+    }));
+  });
+  server.on('connection', () => Atomics.add(workerData, CONNECTIONS, 1));
+  server.listen(0, '127.0.0.1', () => parentPort.postMessage(server.address().port));
+`;
+
+/** A merchant on a thread of its own, which answers while this one is busy. */
+async function merchantNearby(t: TestContext): Promise<{ url: string; counts: Int32Array }> {
+  const counts = new Int32Array(new SharedArrayBuffer(8));
+  const worker = new Worker(SERVER, { eval: true, workerData: counts });
+  t.after(() => worker.terminate());
+  const [port] = (await once(worker, 'message')) as [number];
+  return { url: `http://127.0.0.1:${port}/orders`, counts };
+}
+
+function clientOf(t: TestContext): HttpClient {
+  const client = new HttpClient({ connectTimeoutMs: 3000, allowHosts: ['127.0.0.1'] });
+  t.after(() => client.close());
+  return client;
+}
+
+const bodies = { small: '{"id":"o-1"}', 'of several writes': JSON.stringify({ id: 'o-1', note: 'ü'.repeat(100_000) }) };
+
+for (const [size, body] of Object.entries(bodies)) {
+  test(`a merchant that answers before the thread's next turn keeps its connection: a body ${size}`, async (t) => {
+    const { url, counts } = await merchantNearby(t);
+    const client = clientOf(t);
+    const send = (): Promise<ThreadOutcome> => forward(client, orderOf({ body }), merchantOf(url), 5000, () => {});
+    assert.deepEqual(await send(), { kind: 'delivered', status: 200 });
+    const outcome = await new Promise<ThreadOutcome>((resolve) => {
+      setImmediate(() => void send().then(resolve));
+      // By now it is written, unless it takes several writes: this thread stands still until the answer is there.
+      setImmediate(() => size === 'small' && Atomics.wait(counts, 1, 1, 5000));
+    });
+    assert.deepEqual(outcome, { kind: 'delivered', status: 200 });
+    assert.deepEqual(await send(), { kind: 'delivered', status: 200 });
+    assert.deepEqual([...counts], [1, 3], 'connections, answers');
+  });
+}
+
+test('a handler’s own time-out for the answer begins when its body is sent', async (t) => {
+  const stub = await httpStub(t, () => {});
+  const call = clientOf(t).handlers.post(`${stub.origin}/orders`, { json: { id: 'o-1' }, timeout: { response: 50 } });
+  await assert.rejects(call, { name: 'TimeoutError', message: /response/ });
+});
