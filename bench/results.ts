@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
@@ -13,6 +14,8 @@ export interface Machine {
   readonly cores: number;
   readonly cpu: string;
   readonly memoryGb: number;
+  /** What was measured; absent outside a git checkout. */
+  readonly commit?: string;
   /** Fewer orders and pairs: an indication, not a result. */
   readonly quick: boolean;
 }
@@ -25,8 +28,20 @@ export function thisMachine(quick: boolean): Machine {
     cores: all.length,
     cpu: all[0]?.model ?? 'CPU',
     memoryGb: Math.round(totalmem() / 2 ** 30),
+    ...commit(),
     quick,
   };
+}
+
+function commit(): { commit?: string } {
+  try {
+    const stdio = ['ignore', 'pipe', 'ignore'] as const;
+    return {
+      commit: execFileSync('git', ['describe', '--always', '--dirty'], { encoding: 'utf8', stdio: [...stdio] }).trim(),
+    };
+  } catch {
+    return {};
+  }
 }
 
 export interface Results {

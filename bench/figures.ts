@@ -1,0 +1,113 @@
+/** Writes README's table of figures again, each from a result file: `node bench/figures.ts`. */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { readResults } from './results.ts';
+import { scenarios } from './scenarios/index.ts';
+import { Summary } from './summary.ts';
+
+const README = fileURLToPath(new URL('../README.md', import.meta.url));
+const RESULTS = fileURLToPath(new URL('./results', import.meta.url));
+const [FROM, TO] = ['<!-- figures: node bench/figures.ts -->\n', '<!-- /figures -->'];
+
+interface Line {
+  readonly says: string;
+  readonly scenario: string;
+  readonly case: string;
+  readonly figures: readonly string[];
+  /** orderlane, what somebody would write by hand, and Celery gevent, by their names in the results. */
+  readonly systems: readonly [string, string, string];
+}
+
+const GOT = 'plain amqplib + got';
+const WAITS = 'plain amqplib, waits';
+const LINES: readonly Line[] = [
+  ...[
+    [
+      '300/s, 1,000 in flight, 10% hang',
+      '300 orders/s to 1,000 merchants, 10% of them hang for 30 s, 1,000 calls in flight',
+    ],
+    ['300/s, 4,000 in flight, 50% hang', 'half of them hang, 4,000 calls in flight'],
+    ['70% of saturation, 4,000 in flight, 50% hang', 'the same at 70% of what saturates the machine'],
+  ].map(([of = '', says = '']) => ({
+    says: `${says}: p99 of the healthy, over that of a run where none hangs`,
+    scenario: 'isolation',
+    case: of,
+    figures: ['healthy p99 over calm'],
+    systems: ['orderlane', GOT, 'Celery gevent'] as const,
+  })),
+  {
+    says: 'the forwarder at saturation, 200 calls in flight: CPU per order, orders a second',
+    scenario: 'cost',
+    case: 'forwarder',
+    figures: ['CPU per order', 'orders a second'],
+    systems: ['orderlane', GOT, 'Celery gevent 200'],
+  },
+  {
+    says: 'the same over TLS',
+    scenario: 'cost',
+    case: 'forwarder, TLS',
+    figures: ['CPU per order', 'orders a second'],
+    systems: ['orderlane', GOT, 'Celery gevent 200'],
+  },
+  {
+    says: 'a handler that returns at once (by hand: an ack and nothing else)',
+    scenario: 'cost',
+    case: 'no-op',
+    figures: ['CPU per order', 'orders a second'],
+    systems: ['orderlane', 'bare amqplib, acks only', 'Celery gevent 200'],
+  },
+  {
+    says: '6,000 jobs that wait 5 s, from the first publish to the last completion',
+    scenario: 'seed-table',
+    case: '20 x 300 jobs waiting 5 s',
+    figures: ['time', 'peak memory'],
+    systems: ['orderlane', WAITS, 'Celery gevent'],
+  },
+  {
+    says: '60,000 orders that wait 5 s, all in flight at once',
+    scenario: 'density',
+    case: '60000 waiting',
+    figures: ['time', 'peak memory'],
+    systems: ['orderlane', WAITS, ''],
+  },
+  {
+    says: 'from process start to the first order delivered',
+    scenario: 'start',
+    case: 'start',
+    figures: ['time'],
+    systems: ['orderlane', GOT, 'Celery gevent 1000'],
+  },
+];
+
+/** In Markdown; a system that was not measured has a dash. */
+export function figuresTable(): string {
+  const rows = LINES.map(({ says, scenario: name, case: of, figures, systems }) => {
+    const scenario = scenarios.find((each) => each.name === name);
+    const summary = new Summary(readResults(`${RESULTS}/${name}.jsonl`).rows);
+    const cells = systems.map((system) => {
+      if (!summary.systems(of).includes(system)) return '–';
+      return figures
+        .map((figureName) => {
+          const figure = scenario?.figures.find((each) => each.name === figureName);
+          if (figure === undefined) throw new Error(`expected a figure of ${name}, got ${figureName}`);
+          const value = summary.median(figure, of, system);
+          const digits = { minimumFractionDigits: figure.digits, maximumFractionDigits: figure.digits };
+          return `${value.toLocaleString('en', digits)}${figure.unit}`;
+        })
+        .join(', ');
+    });
+    return `| ${says} | ${cells.join(' | ')} |`;
+  });
+  return ['| | orderlane | by hand | Celery gevent |', '| --- | --- | --- | --- |', ...rows, ''].join('\n');
+}
+
+/** README as it should be. */
+export function readmeWithFigures(readme: string): string {
+  const [from, to] = [readme.indexOf(FROM), readme.indexOf(TO)];
+  if (from === -1 || to === -1) throw new Error(`expected ${FROM.trim()} and ${TO} in README.md`);
+  return readme.slice(0, from + FROM.length) + figuresTable() + readme.slice(to);
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
+  writeFileSync(README, readmeWithFigures(readFileSync(README, 'utf8')));
+}
