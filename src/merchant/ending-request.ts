@@ -1,6 +1,8 @@
 import http, { type ClientRequest, type IncomingMessage, type RequestOptions } from 'node:http';
 import https from 'node:https';
 
+type Done = (error?: Error | null) => void;
+
 /**
  * Node's own `request`, ended by the last byte that its content-length announces. got ends it a turn of the event loop later,
  * and takes an answer that comes before that for one that cuts the upload short: it closes the connection. A merchant nearby
@@ -15,14 +17,19 @@ export function endingRequest(
   let left = Number(request.getHeader('content-length'));
   if (!(left > 0)) return request;
   const write = request.write.bind(request) as (chunk: string | Uint8Array, ...rest: unknown[]) => boolean;
+  const end = request.end.bind(request) as (chunk: string | Uint8Array, ...rest: unknown[]) => ClientRequest;
   request.write = (chunk: string | Uint8Array, ...rest: unknown[]): boolean => {
-    left -= Buffer.byteLength(chunk);
+    left -= Buffer.byteLength(chunk, typeof rest[0] === 'string' ? (rest[0] as BufferEncoding) : undefined);
     if (left !== 0) return write(chunk, ...rest);
-    const done = rest.at(-1);
-    request.end(chunk, () => {
-      if (typeof done === 'function') done();
-      request.emit('upload-complete'); // got's time-outs `send` and `response` wait for it
-    });
+    end(chunk, ...rest);
+    // got's time-outs `send` and `response` wait for it.
+    request.once('finish', () => request.emit('upload-complete'));
+    // Who wrote a stream ends it when that is drained, and is told that it has ended.
+    request.end = ((done?: Done) => {
+      if (request.writableFinished) done?.();
+      else if (done !== undefined) request.once('finish', done);
+      return request;
+    }) as ClientRequest['end'];
     return true;
   };
   return request;

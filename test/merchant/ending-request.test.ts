@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
 import { type TestContext, test } from 'node:test';
 import { Worker } from 'node:worker_threads';
 import { forward } from '../../src/merchant/forward.ts';
@@ -59,4 +61,22 @@ test('a handler’s own time-out for the answer begins when its body is sent', a
   const stub = await httpStub(t, () => {});
   const call = clientOf(t).handlers.post(`${stub.origin}/orders`, { json: { id: 'o-1' }, timeout: { response: 50 } });
   await assert.rejects(call, { name: 'TimeoutError', message: /response/ });
+});
+
+test('a stream whose length a handler announces is delivered', async (t) => {
+  const stub = await httpStub(t, (response) => response.end('{"ok":true}'));
+  const { handlers } = clientOf(t);
+  const headers = { 'content-length': '10' };
+  const answer = await handlers.post(stub.origin, { body: Readable.from(['01234', '56789']), headers });
+  assert.equal(answer.statusCode, 200);
+  const upload = handlers.stream.post(stub.origin, { headers });
+  const answered = once(upload, 'response');
+  await pipeline(Readable.from(['01234', '56789']), upload, async (body) => {
+    for await (const _ of body);
+  });
+  await answered;
+  assert.deepEqual(
+    stub.seen.map(({ body }) => body),
+    ['0123456789', '0123456789'],
+  );
 });
