@@ -1,3 +1,5 @@
+import { constants } from 'node:os';
+
 /** What must not outlive this process, whatever ends it by a signal. Broker and merchants see by themselves that it is gone. */
 const undone = new Set<() => void>();
 
@@ -7,14 +9,16 @@ export function onInterrupt(undo: () => void): () => void {
   return () => void undone.delete(undo);
 }
 
-/** Ctrl-C and SIGTERM end the benchmark at once, with everything that it has started. */
+/** Ctrl-C, SIGTERM and a closed terminal end the benchmark at once, and so does an error that nobody expected: with everything that it has started. */
 export function endOnSignals(): void {
-  const end = (signal: 'SIGINT' | 'SIGTERM'): void => {
+  process.once('exit', () => {
     for (const undo of undone) undo();
+  });
+  const end = (signal: NodeJS.Signals): void => {
     process.stderr.write(
       '\ninterrupted; what is measured so far is in the result files, and --resume goes on from there\n',
     );
-    process.exit(signal === 'SIGINT' ? 130 : 143);
+    process.exit(128 + constants.signals[signal]);
   };
-  process.once('SIGINT', end).once('SIGTERM', end);
+  process.once('SIGINT', end).once('SIGTERM', end).once('SIGHUP', end);
 }

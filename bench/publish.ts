@@ -55,6 +55,7 @@ export class Inbox {
   /** Makes the queues, if they are not there. */
   static async open(broker: PrivateBroker, takesTasks: boolean): Promise<Inbox> {
     const connection = await connect(broker.url, { noDelay: true });
+    connection.on('error', () => undefined); // its calls reject
     const channel = await connection.createConfirmChannel();
     await channel.assertQueue(QUEUE, { durable: true, arguments: sourceQueueArguments(broker.version) });
     if (takesTasks) await channel.assertQueue(tasksQueue(QUEUE), { durable: true, arguments: TASKS_ARGUMENTS });

@@ -58,13 +58,15 @@ export class ResultFile {
   readonly path: string;
   /** What earlier sessions have measured. */
   readonly earlier: readonly Row[];
+  readonly #machine: Machine;
+  #begun = false;
 
   constructor(dir: string, scenario: string, machine: Machine, resume = false) {
     mkdirSync(dir, { recursive: true });
     this.path = join(dir, `${scenario}.jsonl`);
+    this.#machine = machine;
     if (!resume || !existsSync(this.path)) {
       this.earlier = [];
-      writeFileSync(this.path, `${JSON.stringify(machine)}\n`);
       return;
     }
     const before = readResults(this.path);
@@ -74,7 +76,6 @@ export class ResultFile {
         throw new Error(`${this.path} has ${what} ${theirs}, this is ${ours}: expected the same to resume`);
     }
     this.earlier = before.rows;
-    appendFileSync(this.path, `${JSON.stringify(machine)}\n`);
   }
 
   /** Whether a run of this round is in the file already. */
@@ -82,7 +83,13 @@ export class ResultFile {
     return this.earlier.some((row) => row.run === run && row.pair === pair);
   }
 
+  /** The first of a session begins the file, or goes on with it. */
   add(rows: readonly Row[]): void {
+    if (!this.#begun) {
+      if (this.earlier.length === 0) writeFileSync(this.path, '');
+      appendFileSync(this.path, `${JSON.stringify(this.#machine)}\n`);
+      this.#begun = true;
+    }
     appendFileSync(this.path, rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
   }
 }

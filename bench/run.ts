@@ -5,6 +5,7 @@
 import { fileURLToPath } from 'node:url';
 import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
+import { messageOf } from '../src/errors.ts';
 import { endOnSignals } from './interrupt.ts';
 import { FAULTS } from './isolation/cases.ts';
 import { plotFile } from './plot.ts';
@@ -47,6 +48,12 @@ const flags = await yargs(hideBin(process.argv))
     array: true,
     describe: `With ${ISOLATION}: only at 300 orders/s, or only at 70% of what saturates this machine`,
   })
+  .check(({ runs, scenario, budget, fault, rate }) => {
+    if (!Number.isInteger(runs) || runs < 1) throw new Error(`--runs: expected a whole number from 1, got ${runs}`);
+    if ((budget ?? fault ?? rate) !== undefined && scenario !== ISOLATION)
+      throw new Error(`--budget, --fault and --rate: expected with --scenario ${ISOLATION} only`);
+    return true;
+  })
   .strict()
   .parse();
 
@@ -59,21 +66,25 @@ async function main(): Promise<void> {
   const pairs = flags.quick ? 1 : flags.runs;
   const machine = thisMachine(flags.quick);
   say(`${machine.date}  Node ${machine.node}  ${machine.cores} x ${machine.cpu}  ${machine.memoryGb} GB`);
-  const keeps = flags.resume || !(flags.quick || flags.only !== undefined);
+  const part = flags.only ?? flags.budget ?? flags.fault ?? flags.rate;
+  const keeps = flags.resume || !(flags.quick || part !== undefined);
   const dir = flags.results ?? (keeps ? RESULTS : undefined);
   const rows: Row[] = [];
   let missed = 0;
   for (const scenario of chosen()) {
-    const file =
-      dir === undefined || flags.list ? undefined : new ResultFile(dir, scenario.name, machine, flags.resume);
-    const mine = await measure(scenario, pairs, file);
+    const file = dir === undefined ? undefined : new ResultFile(dir, scenario.name, machine, flags.resume);
+    const mine = await measure(scenario, pairs, machine.date, file);
     rows.push(...mine);
     if (flags.list) continue;
     missed += verdict(scenario, mine);
     if (file !== undefined && mine.length > 0) say(`  ${file.path}, ${await plotFile(file.path)}`);
   }
-  if (flags.json) process.stdout.write(`${JSON.stringify(rows)}\n`);
   if (missed > 0) say(`\n${missed} of the goals missed`);
+  if (failed > 0) {
+    say(`\n${failed} runs failed; --resume tries them again`);
+    process.exitCode = 1;
+  }
+  if (flags.json) process.stdout.write(`${JSON.stringify(rows)}\n`);
 }
 
 function chosen(): readonly Scenario[] {
@@ -84,15 +95,25 @@ function chosen(): readonly Scenario[] {
   return scenarios.filter(({ name }) => name === flags.scenario);
 }
 
+/** Runs that could not be made. */
+let failed = 0;
+
 interface Planned {
   readonly pair: number;
   readonly run: Run;
 }
 
 /** All systems once, then all again: what drifts on this machine drifts for all of them. */
-async function measure(scenario: Scenario, pairs: number, file: ResultFile | undefined): Promise<readonly Row[]> {
+async function measure(
+  scenario: Scenario,
+  pairs: number,
+  session: string,
+  file: ResultFile | undefined,
+): Promise<readonly Row[]> {
   say(`\n${scenario.name}: ${scenario.describe}`);
-  const runs = scenario.runs(flags.quick).filter(({ label }) => label.includes(flags.only ?? ''));
+  const earlier = file?.earlier ?? [];
+  const runs = scenario.runs(flags.quick, earlier).filter(({ label }) => label.includes(flags.only ?? ''));
+  if (runs.length === 0) throw new Error('there is no such run: --list without the choice shows what there is');
   const all: Planned[] = [];
   for (let pair = 1; pair <= pairs; pair++) {
     for (const run of runs)
@@ -103,26 +124,33 @@ async function measure(scenario: Scenario, pairs: number, file: ResultFile | und
     return [];
   }
   const begun = Date.now();
-  const rows: Row[] = [...(file?.earlier ?? [])];
+  const rows: Row[] = [...earlier];
   if (rows.length > 0) say(`  ${rows.length} rows are there, ${all.length} runs are left`);
   let done = 0;
   for (const { pair, run } of all) {
     const leftMin =
       done === 0 ? '' : `, ${Math.ceil(((Date.now() - begun) * (all.length - done)) / done / 60_000)} min left`;
-    if (process.stderr.isTTY)
-      process.stderr.write(`\r\u001b[K  run ${done + 1} of ${all.length}${leftMin}: ${run.label}`);
-    const measured = (await run.measure(pair)).map((each) => ({
-      scenario: scenario.name,
-      run: run.label,
-      pair,
-      ...each,
-    }));
+    const doing = `  run ${done + 1} of ${all.length}, round ${pair}${leftMin}: ${run.label}`;
+    if (process.stderr.isTTY) process.stderr.write(`\r\u001b[K${doing}`);
+    else say(doing);
+    let measured: readonly Row[] = [];
+    try {
+      measured = (await run.measure(pair)).map((each) => ({
+        scenario: scenario.name,
+        run: run.label,
+        pair,
+        session,
+        ...each,
+      }));
+    } catch (error) {
+      failed++;
+      say(`\r\u001b[K  failed: ${run.label}: ${messageOf(error)}`);
+    }
     if (process.stderr.isTTY) process.stderr.write('\r\u001b[K');
     done++;
-    file?.add(measured);
+    if (measured.length > 0) file?.add(measured);
     rows.push(...measured);
-    for (const row of measured)
-      say(`  ${done}/${all.length}  ${row.case.padEnd(28)} ${row.system.padEnd(24)} ${line(scenario, row)}`);
+    for (const row of measured) say(`  ${row.case.padEnd(28)} ${row.system.padEnd(24)} ${line(scenario, row)}`);
   }
   return rows;
 }

@@ -31,6 +31,8 @@ export interface Isolated {
   /** Orders of healthy merchants that were published while the fault lasted. */
   readonly healthyPublished: number;
   readonly healthyDelivered: number;
+  /** Of those and the orders after the fault, how many were never accepted. */
+  readonly healthyLate: number;
   /** Of these orders, from the intended publish to the answer; infinite when so many were not answered. */
   readonly healthyP50Ms: number;
   readonly healthyP99Ms: number;
@@ -64,6 +66,8 @@ export interface Row extends Measured {
   /** The label of the run that it comes from. */
   readonly run: string;
   readonly pair: number;
+  /** When its session began: what a resumed file has from another one is no pair. */
+  readonly session?: string;
 }
 
 /** A figure of a run. */
@@ -94,7 +98,8 @@ export interface Scenario {
   readonly describe: string;
   /** The first is the one that is compared and drawn. */
   readonly figures: readonly [Figure, ...Figure[]];
-  runs(quick: boolean): readonly Run[];
+  /** `earlier` are the rows that its result file has already. */
+  runs(quick: boolean, earlier: readonly Row[]): readonly Run[];
   /** Figures of others, from where they published them: beside ours in every table. */
   readonly quoted?: readonly Quoted[];
   /** In words with the value, and whether it is met; undefined where nothing was measured that tells. */

@@ -29,14 +29,14 @@ export class Summary {
     return values.length === 0 ? Number.NaN : Math.max(...values);
   }
 
-  /** The median over the pairs, each the one system's figure over the other's in the same pair; NaN when there was no pair. */
+  /** The median over the pairs of the same session, each the one system's figure over the other's in the same pair; NaN when there was no pair. */
   ratio(figure: Figure, ofCase: string, system: string, other: string, otherCase: string = ofCase): number {
     const ratios: number[] = [];
     for (const row of this.#of(ofCase, system)) {
-      const twin = this.#of(otherCase, other).find(({ pair }) => pair === row.pair);
+      const twin = this.#of(otherCase, other).find(({ pair, session }) => pair === row.pair && session === row.session);
       if (twin !== undefined) ratios.push(figure.of(row) / figure.of(twin));
     }
-    return ratios.length === 0 ? Number.NaN : median(ratios);
+    return ratios.length === 0 || ratios.some(Number.isNaN) ? Number.NaN : median(ratios);
   }
 
   /** `12 us (11 to 13)`. */

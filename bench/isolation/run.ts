@@ -12,16 +12,20 @@ import { onInterrupt } from '../interrupt.ts';
 import { type Job, type Peer, RunningPeer } from '../peer.ts';
 import { usageOf } from '../process-tree.ts';
 import { takeTasks } from '../task.ts';
+import { within } from '../trial.ts';
 import { castOf, type Fault, MERCHANTS, RUN_S, scenarioOf } from './cases.ts';
 import { type Judged, judge } from './judge.ts';
 
 const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
 const QUEUE = 'orders';
-const DEADLINE_MS = 600_000;
+const DEADLINE_S = 120;
+/** For `work`: an order may be sent until then, from its intended publish on. */
+export const DEADLINE: string = `${DEADLINE_S}s`;
 /** After the last publish: what struck merchants were to get may take several attempts. */
 const DRAIN_S = 150;
 const STALLED_S = 75;
 const WARM_S = 2;
+const SATURATING_WARMUP = 20_000;
 const SATURATING_ORDERS = 40_000;
 
 export interface Setup {
@@ -58,12 +62,12 @@ export function run(setup: Setup, peer: Peer, fault: Fault | undefined): Promise
     let published: PublishedMessage[];
     let usage: ReturnType<typeof usageOf>;
     try {
-      await stage.accepted(warmup, Number.POSITIVE_INFINITY);
+      await within(running, stage.accepted(warmup));
       begun = Date.now();
       await stage.setScenario(scenarioOf(fault, cast, setup.seed));
       const flags = ['--generate', String(orders), '--rate', String(setup.rate), '--seed', String(setup.seed)];
       published = await stage.publish([...flags, '--ids', 'run']);
-      await stage.accepted(warmup + orders, DRAIN_S * 1000);
+      await within(running, stage.accepted(warmup + orders, DRAIN_S * 1000));
       usage = usageOf(running.pid);
     } finally {
       await running.stop();
@@ -75,25 +79,29 @@ export function run(setup: Setup, peer: Peer, fault: Fault | undefined): Promise
       receipts: await stage.receipts(),
       queues: { ...queues, queued: [...queues.queued, ...tasks] },
       begun,
-      deadlineMs: DEADLINE_MS,
+      deadlineMs: DEADLINE_S * 1000,
     };
     return { ...judge(traces, cast), ...usage, mostHops };
   });
 }
 
-/** How many orders a second go through this machine, publisher, broker and merchants on it too, when nothing is wrong. */
+/**
+ * How many orders a second this system brings through this machine, publisher, broker and merchants on it too, when nothing is
+ * wrong: from the first that is published to the last answer.
+ */
 export function saturation(peer: Peer): Promise<number> {
   return withMerchants(scenarioOf(undefined, castOf(0, 1), 1), async (stage) => {
-    await stage.publish(['--generate', '1000', '--seed', '99']);
+    await stage.publish(['--generate', String(SATURATING_WARMUP), '--seed', '99', '--ids', 'warm']);
     const running = new RunningPeer(peer, { ...stage.job(4000), warmup: 0, orders: Number.MAX_SAFE_INTEGER });
     try {
-      await stage.accepted(1000, Number.POSITIVE_INFINITY);
-      const begun = performance.now();
-      const published = stage.publish(['--generate', String(SATURATING_ORDERS), '--seed', '1']);
-      await stage.accepted(1000 + SATURATING_ORDERS, Number.POSITIVE_INFINITY);
-      const seconds = (performance.now() - begun) / 1000;
-      await published;
-      return SATURATING_ORDERS / seconds;
+      await within(running, stage.accepted(SATURATING_WARMUP));
+      const published = await stage.publish(['--generate', String(SATURATING_ORDERS), '--seed', '1', '--ids', 'run']);
+      await within(running, stage.accepted(SATURATING_WARMUP + SATURATING_ORDERS));
+      const receipts = await stage.receipts();
+      const answers = published.map(({ key }) => receipts.get(key)?.acceptedAt ?? Number.NaN);
+      const begun = published.reduce((first, { intendedAt }) => Math.min(first, intendedAt), Number.POSITIVE_INFINITY);
+      const ended = answers.reduce((last, at) => Math.max(last, at), 0);
+      return (SATURATING_ORDERS * 1000) / (ended - begun);
     } finally {
       await running.stop();
     }
@@ -105,8 +113,8 @@ interface Stage {
   job(budget: number): Pick<Job, 'broker' | 'queue' | 'concurrency' | 'url'>;
   setScenario(scenario: object): Promise<void>;
   publish(what: readonly string[]): Promise<PublishedMessage[]>;
-  /** Until merchants have accepted so many, it takes too long, or nothing has come for a while. */
-  accepted(orders: number, withinMs: number): Promise<void>;
+  /** Until merchants have accepted so many. Nothing for a while is an error, or with a limit of time the end. */
+  accepted(orders: number, withinMs?: number): Promise<void>;
   receipts(): Promise<Map<string, Receipt>>;
 }
 
@@ -154,14 +162,19 @@ async function withMerchants<T>(scenario: object, work: (stage: Stage) => Promis
   }
 }
 
-async function accepted(url: string, orders: number, withinMs: number): Promise<void> {
+async function accepted(url: string, orders: number, withinMs?: number): Promise<void> {
   const begun = performance.now();
   let [last, since] = [-1, begun];
   for (;;) {
-    const { accepted: count } = (await (await fetch(`${url}/_orderlane/stats`)).json()) as { accepted: number };
+    const stats = (await (await fetch(`${url}/_orderlane/stats?top=0`)).json()) as { messages: { accepted: number } };
+    const count = stats.messages.accepted;
     const now = performance.now();
     if (count !== last) [last, since] = [count, now];
-    if (count >= orders || now - begun > withinMs || now - since > STALLED_S * 1000) return;
+    if (count >= orders) return;
+    const stalled = now - since > STALLED_S * 1000;
+    if (stalled && withinMs === undefined)
+      throw new Error(`${count} orders were accepted, and no more for ${STALLED_S} s; expected ${orders}`);
+    if (stalled || now - begun > (withinMs ?? Number.POSITIVE_INFINITY)) return;
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }

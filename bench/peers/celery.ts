@@ -8,7 +8,7 @@ const VENV = path('../../.tools/celery');
 
 /**
  * A Celery worker. Its settings are in celery_app.py; `concurrency` is the pool's size, by default the job's. It takes tasks from a
- * queue of its own: what a scenario does not publish there itself is brought there by the relay beside it.
+ * queue of its own.
  */
 export function celery(
   pool: 'prefork' | 'gevent',
@@ -27,6 +27,10 @@ export function celery(
       const quiet = ['--without-gossip', '--without-mingle', '--without-heartbeat', '-l', 'WARNING'];
       return [...app, 'worker', '-P', pool, '-c', size, '-Q', tasksQueue(job.queue), ...quiet];
     },
-    beside: (job: Job) => [path('./celery-relay.ts'), JSON.stringify(job)],
   };
+}
+
+/** The same, and beside it a relay that makes tasks of the orders that are published for the others. */
+export function relayed(peer: Peer): Peer {
+  return { ...peer, beside: (job: Job) => [path('./celery-relay.ts'), JSON.stringify(job)] };
 }

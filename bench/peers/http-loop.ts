@@ -1,7 +1,6 @@
-/** The limit of the output: no broker, so many calls in flight, the same orders. */
+/** No broker: orders like the others' from memory, so many calls in flight. */
 import { generateOrder, merchantName } from '../../src/sim/orders.ts';
 import { seeded } from '../../src/sim/random.ts';
-import { Marker } from '../mark.ts';
 import type { Job } from '../peer.ts';
 import { postWith, urlOf } from './http-client.ts';
 
@@ -11,7 +10,6 @@ const MERCHANTS = 1000;
 const BODIES = 1000;
 
 const post = postWith(client);
-const marker = new Marker();
 const random = seeded(1);
 const bodies = Array.from({ length: BODIES }, (_, n) =>
   JSON.stringify(generateOrder(random, { id: `ord-${n}`, merchantId: merchantName(n % MERCHANTS), placedAt: 0 })),
@@ -21,17 +19,14 @@ let next = 0;
 async function loop(): Promise<void> {
   while (next < job.warmup + job.orders) {
     const n = next++;
-    marker.began();
     await post(
       urlOf(job.url as string, merchantName(n % MERCHANTS)),
       bodies[n % BODIES] as string,
       `loop-${process.pid}-${n}`,
     );
-    marker.ended();
   }
 }
 
 process.once('SIGTERM', () => process.exit(0));
-const held = setInterval(() => undefined, 60_000); // stays until it is told to go, as the others do
+setInterval(() => undefined, 60_000); // stays until it is told to go, as the others do
 await Promise.all(Array.from({ length: job.concurrency }, loop));
-held.ref();

@@ -2,26 +2,30 @@ import { compiled } from '../compiled.ts';
 import type { Job, Peer } from '../peer.ts';
 
 /** A handler of ours in ../handlers; none for the built-in forwarder. */
-export type HandlerName = 'noop' | 'wait' | 'undici' | 'burn' | 'full';
+export type HandlerName = 'noop' | 'wait' | 'undici' | 'post' | 'burn' | 'full';
 
-/**
- * orderlane itself, by its command line. A merchant may use all of the concurrency unless told otherwise, as with the peers,
- * and the prefetch is what they hold, with room to spare. At log level debug it tells of every retry and deferral.
- */
-export function orderlane(
-  handler?: HandlerName,
-  merchantConcurrency?: number,
-  logLevel = 'warn',
-  shards = 1,
-  outcomes = false,
-): Peer {
+export interface OrderlaneSettings {
+  readonly handler?: HandlerName;
+  /** Calls to one merchant. @default the concurrency, as with the peers */
+  readonly merchantConcurrency?: number;
+  /** At debug level it tells of every retry and deferral. @default warn */
+  readonly logLevel?: string;
+  readonly shards?: number;
+  /** Further flags of `work`. */
+  readonly flags?: readonly string[];
+  /** What the flags make of it, for its name. */
+  readonly says?: string;
+}
+
+/** orderlane itself, by its command line. Its prefetch is what the concurrency holds, with room to spare. */
+export function orderlane(settings: OrderlaneSettings = {}): Peer {
+  const { handler, merchantConcurrency, logLevel = 'warn', shards = 1, flags: further = [], says = '' } = settings;
   return {
-    name: `orderlane${shards === 1 ? '' : `, ${shards} shards`}${outcomes ? ', outcome events' : ''}`,
+    name: `orderlane${shards === 1 ? '' : `, ${shards} shards`}${says}`,
     command: ({ broker, queue, concurrency, url }: Job) => {
-      const flags = ['--broker', broker, '--queue', queue, '--shards', String(shards)];
+      const flags = ['--broker', broker, '--queue', queue, '--shards', String(shards), ...further];
       flags.push('--log-level', logLevel, '--log-format', 'json', '--concurrency', String(concurrency));
       flags.push('--merchant-concurrency', String(merchantConcurrency ?? concurrency));
-      if (outcomes) flags.push('--outcomes');
       if (concurrency > 9000) flags.push('--prefetch', String(Math.min(65_535, Math.ceil(concurrency * 1.08))));
       if (handler !== undefined) flags.push('--handler', compiled(`bench/handlers/${handler}.ts`));
       if (url !== undefined) flags.push('--url', url, '--allow-host', '127.0.0.1');

@@ -48,7 +48,7 @@ export const cost: Scenario = {
     const shards = quick ? SHARDS.slice(0, 2) : SHARDS;
     const ours = (of: Omit<Trial, 'peer'>, handler?: HandlerName): Run[] =>
       shards.flatMap((count) => {
-        const run = trial({ ...of, peer: orderlane(handler, undefined, 'warn', count) });
+        const run = trial({ ...of, peer: orderlane({ ...(handler === undefined ? {} : { handler }), shards: count }) });
         return count > GOAL_SHARDS ? once([run]) : run;
       });
     const beside = (of: Omit<Trial, 'peer'>, ...peers: readonly Peer[]): Run[] =>
@@ -57,11 +57,11 @@ export const cost: Scenario = {
       slower(celery('gevent', does, 200), of);
     if (quick) {
       return [
-        ...beside(noop, plain('ack'), orderlane('noop')),
+        ...beside(noop, plain('ack'), orderlane({ handler: 'noop' })),
         ...beside(forwarder, plain('got')),
         ...ours(forwarder),
         gevent(forwarder),
-        ...beside(undici, plain('undici'), orderlane('undici')),
+        ...beside(undici, plain('undici'), orderlane({ handler: 'undici' })),
       ];
     }
     return [

@@ -44,7 +44,7 @@ export const density: Scenario = {
     const asGoal = (isGoal: boolean, runs: readonly Run[]): readonly Run[] => (isGoal ? runs : once(runs));
     return [
       ...sizes.flatMap((orders) => [
-        ...asGoal(orders === MOST_WAITING, [wait(plain('wait'), orders), wait(orderlane('wait'), orders)]),
+        ...asGoal(orders === MOST_WAITING, [wait(plain('wait'), orders), wait(orderlane({ handler: 'wait' }), orders)]),
         ...(orders > MOST_CALLS ? [] : once([wait(celery('gevent', 'wait'), orders)])),
       ]),
       ...sizes

@@ -40,7 +40,7 @@ export const backlog: Scenario = {
   figures: [cpuPerOrder, memory, perSecond],
   runs: (quick) =>
     (quick ? BACKLOGS.slice(0, 2) : BACKLOGS).flatMap((orders) => {
-      const runs = [plain('ack'), orderlane('noop')].map((peer) =>
+      const runs = [plain('ack'), orderlane({ handler: 'noop' })].map((peer) =>
         trial({ case: waiting(orders), peer, warmup: WARMUP, orders, concurrency: 4000, batch: { merchants: 1000 } }),
       );
       // A million orders take two minutes to publish.
@@ -66,7 +66,13 @@ export const merchants: Scenario = {
         batch: { merchants: count, zipf: 1 },
         merchants: { latencyMs: 0 },
       });
-    const noop = (count: number, ofCase: string, zipf: number, warmup: number, peer: Peer = orderlane('noop')): Run =>
+    const noop = (
+      count: number,
+      ofCase: string,
+      zipf: number,
+      warmup: number,
+      peer: Peer = orderlane({ handler: 'noop' }),
+    ): Run =>
       trial({
         case: ofCase,
         peer,

@@ -32,15 +32,15 @@ export const hotThread: Scenario = {
   ],
   goals: (summary) =>
     [2, 4].map((shards) => {
-      const { name } = orderlane(undefined, undefined, undefined, shards);
+      const { name } = orderlane({ shards });
       return atMost(summary.ratio(p99, BURNS, name, name, CALM), 1.15, `${shards} shards, the others' p99 over calm`);
     }),
 };
 
 function pairOf(shards: number, quick: boolean): readonly Run[] {
   return [
-    run(orderlane(undefined, undefined, 'warn', shards), shards, CALM, quick),
-    run(orderlane('burn', undefined, 'warn', shards), shards, BURNS, quick),
+    run(orderlane({ handler: 'post', shards }), shards, CALM, quick),
+    run(orderlane({ handler: 'burn', shards }), shards, BURNS, quick),
   ];
 }
 

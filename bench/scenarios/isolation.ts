@@ -1,16 +1,17 @@
 import { type Case, CASES, type Fault, RUN_S } from '../isolation/cases.ts';
-import { type Ran, run, type Setup, saturation } from '../isolation/run.ts';
+import { DEADLINE, type Ran, run, type Setup, saturation } from '../isolation/run.ts';
 import type { Peer } from '../peer.ts';
-import { celery } from '../peers/celery.ts';
+import { celery, relayed } from '../peers/celery.ts';
 import { orderlane } from '../peers/orderlane.ts';
 import { plain } from '../peers/plain.ts';
-import { type Figure, type Goal, type Measured, memory, once, type Run, type Scenario } from '../scenario.ts';
+import { type Figure, type Goal, type Measured, memory, once, type Row, type Run, type Scenario } from '../scenario.ts';
 import type { Summary } from '../summary.ts';
 import { atMost } from '../summary.ts';
 
-const OURS = orderlane(undefined, 50, 'debug');
+/** 50 calls to one merchant is what `work` has by default. */
+const OURS = orderlane({ merchantConcurrency: 50, logLevel: 'debug', flags: ['--deadline', DEADLINE] });
 const PLAIN = plain('got');
-const CELERY = celery('gevent');
+const CELERY = relayed(celery('gevent'));
 const RECOVERY_MOST = 1.2;
 const BIMODAL_MOST = 1.2;
 const HOPS_MOST = 3;
@@ -31,12 +32,7 @@ const healthy = figure('healthy p99', ' ms', 0, (row) => row.healthyP99Ms);
 const calm = figure('calm p99', ' ms', 0, (row) => row.calmP99Ms);
 const recovery = figure('recovery over calm', '', 2, (row) => row.recoveryRatioP99);
 const bimodal = figure('bimodal over its calls', '', 2, (row) => row.bimodalRatioP99);
-const late = figure(
-  'healthy not delivered',
-  '',
-  0,
-  ({ healthyPublished = Number.NaN, healthyDelivered = Number.NaN }) => healthyPublished - healthyDelivered,
-);
+const late = figure('healthy not delivered', '', 0, (row) => row.healthyLate);
 const lost = figure('lost', '', 0, (row) => row.lost);
 const duplicates = figure('duplicate sends', '', 0, (row) => row.duplicateSends);
 const overdue = figure('sent after the deadline', '', 0, (row) => row.sentAfterDeadline);
@@ -53,18 +49,25 @@ export function isolation(choice: Choice = {}): Scenario {
   const faultsOf = (each: Case): readonly Fault[] =>
     each.faults.filter((fault) => choice.faults?.includes(fault) ?? true);
   const cases = CASES.filter(
-    (each) => (choice.budgets?.includes(each.budget) ?? true) && (choice.rates?.includes(rateOf(each)) ?? true),
+    (each) =>
+      (choice.budgets?.includes(each.budget) ?? true) &&
+      (choice.rates?.includes(rateOf(each)) ?? true) &&
+      faultsOf(each).length > 0,
   );
   return {
     name: 'isolation',
     describe:
       'what merchants that hang, slow down or drift do to the others, in an open loop to 1,000 merchants, Zipf 1',
     figures: [ratio, healthy, calm, recovery, bimodal, late, lost, duplicates, overdue, hops, drained, memory],
-    runs: (quick) =>
-      (quick ? cases.filter(({ budget }) => budget === 1000).slice(0, 1) : cases).flatMap((each) => {
+    runs: (quick, earlier) => {
+      const stage = new Stage(earlier);
+      return (
+        quick ? [cases.find(({ budget }) => budget === 1000) ?? cases[0]].filter((each) => each !== undefined) : cases
+      ).flatMap((each) => {
         const faults = quick ? faultsOf(each).slice(0, 1) : faultsOf(each);
-        return [isolated(each, faults, OURS), ...beside(each, faults)];
-      }),
+        return [...faults.map((fault) => stage.run(each, fault, OURS)), ...beside(stage, each, faults)];
+      });
+    },
     goals: (summary) =>
       cases.flatMap((each) =>
         faultsOf(each)
@@ -78,49 +81,59 @@ export function isolation(choice: Choice = {}): Scenario {
  * The others hang only: they have nothing that tells slow from hung, and run for minutes longer. At 300 orders/s the plain
  * consumer's rounds are far apart, so it has all of them; Celery gevent does not reach the higher rate at all.
  */
-function beside(each: Case, faults: readonly Fault[]): readonly Run[] {
-  const hang = faults.filter((fault) => fault === 'hang');
-  if (hang.length === 0) return [];
-  const byHand = isolated(each, hang, PLAIN);
-  return 'perSecond' in each.rate ? [byHand, ...once([isolated(each, hang, CELERY)])] : once([byHand]);
+function beside(stage: Stage, each: Case, faults: readonly Fault[]): readonly Run[] {
+  if (!faults.includes('hang')) return [];
+  const byHand = stage.run(each, 'hang', PLAIN);
+  return 'perSecond' in each.rate ? [byHand, ...once([stage.run(each, 'hang', CELERY)])] : once([byHand]);
 }
 
-function placeOf({ rate, budget, struck }: Case): string {
-  const words = 'perSecond' in rate ? `${rate.perSecond}/s` : `${rate.ofSaturation * 100}% of saturation`;
-  return `${words}, ${budget.toLocaleString('en')} in flight, ${struck * 100}%`;
+function rateIn({ rate }: Pick<Case, 'rate'>): string {
+  return 'perSecond' in rate ? `${rate.perSecond}/s` : `${rate.ofSaturation * 100}% of saturation`;
+}
+
+function placeOf(each: Case): string {
+  return `${rateIn(each)}, ${each.budget.toLocaleString('en')} in flight, ${each.struck * 100}%`;
 }
 
 function caseOf(each: Case, fault: Fault): string {
   return `${placeOf(each)} ${fault}`;
 }
 
-/** What saturates this machine, measured once. */
-let saturating: Promise<number> | undefined;
+/** What the runs of a session have in common: the rate that saturates, and the runs without a fault. */
+class Stage {
+  readonly #earlier: readonly Row[];
+  readonly #calm = new Map<string, Promise<Ran>>();
+  #saturating: Promise<number> | undefined;
 
-/** A run without a fault, and then one with each fault beside it. */
-function isolated(asked: Case, faults: readonly Fault[], peer: Peer): Run {
-  return {
-    system: peer.name,
-    label: `${placeOf(asked)} ${faults.join(', ')}: ${peer.name}`,
-    measure: async (pair) => {
-      saturating ??= 'ofSaturation' in asked.rate ? saturation(OURS) : undefined;
-      const rate =
-        'perSecond' in asked.rate
-          ? asked.rate.perSecond
-          : Math.round(asked.rate.ofSaturation * ((await saturating) as number));
-      const setup = { ...asked, rate, seed: pair };
-      const without = await run(setup, peer, undefined);
-      const measured: Measured[] = [];
-      for (const fault of faults) {
-        measured.push({
-          case: caseOf(asked, fault),
-          system: peer.name,
-          ...rowOf(setup, await run(setup, peer, fault), without),
-        });
-      }
-      return measured;
-    },
-  };
+  constructor(earlier: readonly Row[]) {
+    this.#earlier = earlier;
+  }
+
+  /** A run with a fault beside one without, which it shares with the same pair's other faults. */
+  run(asked: Case, fault: Fault, peer: Peer): Run {
+    return {
+      system: peer.name,
+      label: `${caseOf(asked, fault)}: ${peer.name}`,
+      measure: async (pair) => {
+        const setup = { ...asked, rate: await this.#rate(asked), seed: pair };
+        const key = `${placeOf(asked)}: ${peer.name} ${pair}`;
+        const calm = this.#calm.get(key) ?? run(setup, peer, undefined);
+        this.#calm.set(key, calm);
+        const without = await calm;
+        const ran = await run(setup, peer, fault);
+        return [{ case: caseOf(asked, fault), system: peer.name, ...rowOf(setup, ran, without) }];
+      },
+    };
+  }
+
+  /** In orders a second. All sessions of a result file have the same, and so all rounds of a case. */
+  async #rate({ rate }: Case): Promise<number> {
+    if ('perSecond' in rate) return rate.perSecond;
+    const known = this.#earlier.find((row) => row.case.startsWith(`${rateIn({ rate })},`))?.rate;
+    if (known !== undefined) return known;
+    this.#saturating ??= saturation(OURS);
+    return Math.round(rate.ofSaturation * (await this.#saturating));
+  }
 }
 
 function rowOf({ rate, budget, struck }: Setup, ran: Ran, without: Ran): Omit<Measured, 'case' | 'system'> {
@@ -138,9 +151,10 @@ function rowOf({ rate, budget, struck }: Setup, ran: Ran, without: Ran): Omit<Me
     healthyP99Ms: ran.healthy.p99Ms,
     calmP50Ms: without.healthy.p50Ms,
     calmP99Ms: without.healthy.p99Ms,
-    ratioP99: ran.healthy.p99Ms / without.healthy.p99Ms,
-    recoveryRatioP99: ran.recovery.p99Ms / without.recovery.p99Ms,
-    bimodalRatioP99: without.bimodal.p99Ms / without.bimodalCallP99Ms,
+    ratioP99: over(ran.healthy.p99Ms, without.healthy.p99Ms),
+    recoveryRatioP99: over(ran.recovery.p99Ms, without.recovery.p99Ms),
+    bimodalRatioP99: over(without.bimodal.p99Ms, without.bimodalCallP99Ms),
+    healthyLate: ran.healthy.published - ran.healthy.delivered + (ran.recovery.published - ran.recovery.delivered),
     struck: ran.struck,
     lost: ran.lost,
     duplicateSends: ran.duplicateSends,
@@ -148,6 +162,11 @@ function rowOf({ rate, budget, struck }: Setup, ran: Ran, without: Ran): Omit<Me
     mostHops: ran.mostHops,
     drainedAfterS: ran.drainedAfterS,
   };
+}
+
+/** What was never answered is over anything. */
+function over(latencyMs: number, without: number): number {
+  return Number.isFinite(latencyMs) ? latencyMs / without : Number.POSITIVE_INFINITY;
 }
 
 function goalsOf(summary: Summary, each: Case, fault: Fault): readonly Goal[] {

@@ -16,7 +16,10 @@ export const outcomes: Scenario = {
   runs: (quick) => {
     const pair = (of: Omit<Trial, 'peer' | 'batch'>, handler?: HandlerName): Run[] =>
       [false, true].map((events) => {
-        const peer = orderlane(handler, undefined, 'warn', 1, events);
+        const peer = orderlane({
+          ...(handler === undefined ? {} : { handler }),
+          ...(events ? { flags: ['--outcomes'], says: ', outcome events' } : {}),
+        });
         return trial({ ...of, peer, batch: { merchants: 1000 } });
       });
     const noop = { case: NOOP, warmup: 20_000, orders: quick ? 50_000 : 200_000, concurrency: 4000 };

@@ -47,7 +47,7 @@ function caseOf(path: string, state: string): string {
 }
 
 function scraping(state: string, handler: HandlerName): Run {
-  const plain = orderlane(handler, undefined, 'error');
+  const plain = orderlane({ handler, logLevel: 'error' });
   return {
     system: plain.name,
     label: `${state}: ${plain.name}`,

@@ -148,6 +148,8 @@ export class Merchants {
   readonly #clock: Clock;
   readonly #merchants = new Map<string, Merchant>();
   #total: Tally = { ...NONE };
+  /** Merchants that were called at all. */
+  #called = 0;
   /** Counts the calls of `clear`: a call from an earlier life is in none of today's counts. */
   #life = 0;
   #scenario: Scenario;
@@ -218,6 +220,7 @@ export class Merchants {
   clear(): void {
     this.#life++;
     this.receipts.clear();
+    this.#called = 0;
     const empty = ({ inFlight }: Counts): Tally => ({ ...NONE, inFlight });
     this.#total = empty(this.#total);
     for (const merchant of this.#merchants.values()) merchant.counts = empty(merchant.counts);
@@ -233,13 +236,15 @@ export class Merchants {
   }
 
   stats(top = 20): MerchantsStats {
-    const called = [...this.#merchants.values()].filter(({ counts }) => counts.requests > 0);
-    const busiest = top === 0 ? [] : called.toSorted((a, b) => b.counts.requests - a.counts.requests).slice(0, top);
+    const busiest =
+      top === 0
+        ? []
+        : [...this.#merchants.values()].toSorted((a, b) => b.counts.requests - a.counts.requests).slice(0, top);
     const { size: received, accepted, duplicates, bodyChanged } = this.receipts;
     return {
       ...this.#total,
       messages: { received, accepted, duplicates, bodyChanged },
-      merchants: called.length,
+      merchants: this.#called,
       top: busiest.map(({ id, counts }) => ({ merchant: id, ...counts })),
     };
   }
@@ -302,6 +307,7 @@ export class Merchants {
     const merchant = answer.merchant as Merchant;
     answer.state = 'held';
     answer.life = this.#life;
+    if (merchant.counts.requests === 0) this.#called++;
     for (const counts of [this.#total, merchant.counts]) {
       counts.requests++;
       counts.inFlight++;
