@@ -1,8 +1,9 @@
 /** Writes README's table of figures again, each from a result file: `node bench/figures.ts`. */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { readResults } from './results.ts';
-import { scenarios } from './scenarios/index.ts';
+import type { Figure } from './scenario.ts';
+import { scenarioOf } from './scenarios/index.ts';
 import { Summary } from './summary.ts';
 
 const README = fileURLToPath(new URL('../README.md', import.meta.url));
@@ -66,7 +67,7 @@ const LINES: readonly Line[] = [
   {
     says: '60,000 orders that wait 5 s, all in flight at once',
     scenario: 'density',
-    case: '60000 waiting',
+    case: '60,000 waiting',
     figures: ['time', 'peak memory'],
     systems: ['orderlane', WAITS, ''],
   },
@@ -79,26 +80,35 @@ const LINES: readonly Line[] = [
   },
 ];
 
-/** In Markdown; a system that was not measured has a dash. */
+/** In Markdown: medians; a system that was not measured has a dash, and what was not measured at all no line. */
 export function figuresTable(): string {
-  const rows = LINES.map(({ says, scenario: name, case: of, figures, systems }) => {
-    const scenario = scenarios.find((each) => each.name === name);
-    const summary = new Summary(readResults(`${RESULTS}/${name}.jsonl`).rows);
-    const cells = systems.map((system) => {
-      if (!summary.systems(of).includes(system)) return '–';
-      return figures
-        .map((figureName) => {
-          const figure = scenario?.figures.find((each) => each.name === figureName);
-          if (figure === undefined) throw new Error(`expected a figure of ${name}, got ${figureName}`);
-          const value = summary.median(figure, of, system);
-          const digits = { minimumFractionDigits: figure.digits, maximumFractionDigits: figure.digits };
-          return `${value.toLocaleString('en', digits)}${figure.unit}`;
-        })
-        .join(', ');
-    });
-    return `| ${says} | ${cells.join(' | ')} |`;
+  const rows = LINES.flatMap((line) => {
+    const path = `${RESULTS}/${line.scenario}.jsonl`;
+    if (!existsSync(path)) return [];
+    const { machine, rows: measured } = readResults(path);
+    if (machine.quick) throw new Error(`${path}: expected results, got a quick run`);
+    const summary = new Summary(measured);
+    if (!summary.cases.includes(line.case)) return [];
+    const { figures } = scenarioOf(measured, path);
+    const cells = line.systems.map((system) => cellOf(line, figures, summary, system));
+    const runs = measured.filter((row) => row.case === line.case && row.system === line.systems[0]).length;
+    return [`| ${line.says} | ${cells.join(' | ')} | ${runs} |`];
   });
-  return ['| | orderlane | by hand | Celery gevent |', '| --- | --- | --- | --- |', ...rows, ''].join('\n');
+  return ['| | orderlane | by hand | Celery gevent | rounds |', '| --- | --- | --- | --- | --- |', ...rows, ''].join(
+    '\n',
+  );
+}
+
+function cellOf(line: Line, figures: readonly Figure[], summary: Summary, system: string): string {
+  if (!summary.systems(line.case).includes(system)) return '–';
+  return line.figures
+    .map((name) => {
+      const figure = figures.find((each) => each.name === name);
+      if (figure === undefined) throw new Error(`expected a figure of ${line.scenario}, got ${name}`);
+      const digits = { minimumFractionDigits: figure.digits, maximumFractionDigits: figure.digits };
+      return `${summary.median(figure, line.case, system).toLocaleString('en', digits)}${figure.unit}`;
+    })
+    .join(', ');
 }
 
 /** README as it should be. */

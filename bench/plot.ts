@@ -5,7 +5,7 @@ import { parse, View } from 'vega';
 import { compile, type TopLevelSpec } from 'vega-lite';
 import { type Machine, readResults } from './results.ts';
 import type { Figure, Row } from './scenario.ts';
-import { scenarios } from './scenarios/index.ts';
+import { scenarioOf } from './scenarios/index.ts';
 
 /** One panel a case: each run a point, the median a bar over them. */
 export async function plot(title: string, figure: Figure, machine: Machine, rows: readonly Row[]): Promise<string> {
@@ -51,9 +51,7 @@ function subtitle({ date, node, cores, cpu, memoryGb, quick }: Machine): string 
 /** Beside the results, with the same name. */
 export async function plotFile(path: string): Promise<string> {
   const { machine, rows } = readResults(path);
-  const scenario = scenarios.find(({ name }) => name === rows[0]?.scenario);
-  if (scenario === undefined)
-    throw new Error(`${path}: expected rows of a scenario, got ${rows[0]?.scenario ?? 'none'}`);
+  const scenario = scenarioOf(rows, path);
   const svg = path.replace(/\.jsonl$/, '.svg');
   writeFileSync(svg, `${await plot(scenario.name, scenario.figures[0], machine, rows)}\n`);
   return svg;

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type ConfirmChannel, connect } from 'amqplib';
 import { HEADER } from '../src/broker/codec/headers.ts';
 import { sourceQueueArguments } from '../src/broker/rabbitmq/topology.ts';
-import { generateOrder, merchantName } from '../src/sim/orders.ts';
+import { generateOrder, merchantName, type PosOrder } from '../src/sim/orders.ts';
 import { Schedule } from '../src/sim/publisher.ts';
 import { seeded, zipf } from '../src/sim/random.ts';
 import type { PrivateBroker } from '../src/sim/broker.ts';
@@ -19,7 +19,7 @@ export interface Batch {
   /** Zipf's exponent of the merchants' shares. @default 0: equal ones */
   readonly zipf?: number;
   readonly seed: number;
-  /** Bodies are filled up to this size, in bytes. @default as generated, about 2.4 KB */
+  /** Size of all bodies, in bytes: orders filled up, or IDs alone where an order is larger. @default as generated, about 2.4 KB */
   readonly bytes?: number;
   /** Orders a second, a Poisson process. @default as fast as it goes */
   readonly rate?: number;
@@ -116,13 +116,17 @@ function* made(batch: Batch, ids: string): Generator<Made> {
     const key = `${ids}-${n}`;
     const merchant = merchantName(rank(random));
     const order = generateOrder(random, { id: key, merchantId: merchant, placedAt: 1_700_000_000_000 });
-    const text = JSON.stringify(order);
-    const missing = (batch.bytes ?? 0) - text.length - FILLED.length;
-    const body = missing > 0 ? JSON.stringify({ ...order, filler: 'x'.repeat(missing) }) : text;
-    yield { key, merchant, body: Buffer.from(body) };
+    yield { key, merchant, body: sized(order, batch.bytes) };
   }
 }
-const FILLED = ',"filler":""';
+
+function sized(order: PosOrder, bytes: number | undefined): Buffer {
+  const whole = Buffer.from(JSON.stringify(order));
+  if (bytes === undefined) return whole;
+  const kept = whole.length <= bytes ? order : { id: order.id, merchant_id: order.merchant_id };
+  const missing = bytes - Buffer.byteLength(JSON.stringify({ ...kept, filler: '' }));
+  return Buffer.from(JSON.stringify({ ...kept, filler: 'x'.repeat(Math.max(0, missing)) }));
+}
 
 function* chain<T>(first: Iterable<T>, second: Iterable<T>): Generator<T> {
   yield* first;

@@ -10,7 +10,7 @@ import { endOnSignals } from './interrupt.ts';
 import { FAULTS } from './isolation/cases.ts';
 import { plotFile } from './plot.ts';
 import { ResultFile, thisMachine } from './results.ts';
-import type { Row, Run, Scenario } from './scenario.ts';
+import { quotedIn, type Row, type Run, type Scenario } from './scenario.ts';
 import { scenarios } from './scenarios/index.ts';
 import { isolation } from './scenarios/isolation.ts';
 import { Summary } from './summary.ts';
@@ -80,8 +80,8 @@ async function main(): Promise<void> {
     if (file !== undefined && mine.length > 0) say(`  ${file.path}, ${await plotFile(file.path)}`);
   }
   if (missed > 0) say(`\n${missed} of the goals missed`);
-  if (failed > 0) {
-    say(`\n${failed} runs failed; --resume tries them again`);
+  if (failed.length > 0) {
+    say(`\n${failed.length} runs failed; --resume tries them again:\n  ${failed.join('\n  ')}`);
     process.exitCode = 1;
   }
   if (flags.json) process.stdout.write(`${JSON.stringify(rows)}\n`);
@@ -96,7 +96,7 @@ function chosen(): readonly Scenario[] {
 }
 
 /** Runs that could not be made. */
-let failed = 0;
+const failed: string[] = [];
 
 interface Planned {
   readonly pair: number;
@@ -143,12 +143,12 @@ async function measure(
         ...each,
       }));
     } catch (error) {
-      failed++;
-      say(`\r\u001b[K  failed: ${run.label}: ${messageOf(error)}`);
+      failed.push(`${run.label}, round ${pair}: ${messageOf(error)}`);
     }
     if (process.stderr.isTTY) process.stderr.write('\r\u001b[K');
     done++;
     if (measured.length > 0) file?.add(measured);
+    else say(`  failed: ${failed.at(-1)}`);
     rows.push(...measured);
     for (const row of measured) say(`  ${row.case.padEnd(28)} ${row.system.padEnd(24)} ${line(scenario, row)}`);
   }
@@ -171,8 +171,7 @@ function verdict(scenario: Scenario, rows: readonly Row[]): number {
       const ratio = summary.ratio(scenario.figures[0], each, system, first);
       say(`    ${system.padEnd(24)} ${figures.join('; ')}${system === first ? '' : `; ratio ${ratio.toFixed(2)}`}`);
     }
-    for (const { system, says } of scenario.quoted?.filter((quoted) => quoted.case === each) ?? [])
-      say(`    ${system.padEnd(24)} ${says}`);
+    for (const { system, says } of quotedIn(scenario, each)) say(`    ${system.padEnd(24)} ${says}`);
   }
   let missed = 0;
   for (const { says, met } of scenario.goals(summary)) {

@@ -113,6 +113,10 @@ export interface Quoted {
   readonly says: string;
 }
 
+export function quotedIn({ quoted = [] }: Scenario, ofCase: string): readonly Quoted[] {
+  return quoted.filter((each) => each.case === ofCase);
+}
+
 export interface Goal {
   readonly says: string;
   readonly met: boolean | undefined;

@@ -1,13 +1,12 @@
 /** Prints scenarios' raw results as Markdown: `node bench/table.ts bench/results/*.jsonl`. */
 import { readResults } from './results.ts';
-import { scenarios } from './scenarios/index.ts';
+import { quotedIn } from './scenario.ts';
+import { scenarioOf } from './scenarios/index.ts';
 import { Summary } from './summary.ts';
 
 for (const path of process.argv.slice(2)) {
   const { machine, rows } = readResults(path);
-  const scenario = scenarios.find(({ name }) => name === rows[0]?.scenario);
-  if (scenario === undefined)
-    throw new Error(`${path}: expected rows of a scenario, got ${rows[0]?.scenario ?? 'none'}`);
+  const scenario = scenarioOf(rows, path);
   const summary = new Summary(rows);
   const { figures } = scenario;
   const kind = machine.quick ? ', a quick run, no result' : '';
@@ -28,7 +27,7 @@ for (const path of process.argv.slice(2)) {
       const ratio = system === first ? '' : summary.ratio(figures[0], ofCase, system, first).toFixed(2);
       lines.push(`| ${ofCase} | ${system} | ${runs} | ${shown} | ${ratio} |`);
     }
-    for (const { system, says } of scenario.quoted?.filter((quoted) => quoted.case === ofCase) ?? [])
+    for (const { system, says } of quotedIn(scenario, ofCase))
       lines.push(`| ${ofCase} | ${system} | | ${says}${' |'.repeat(figures.length + 1)}`);
   }
   const goals = scenario.goals(summary).filter(({ met }) => met !== undefined);

@@ -17,7 +17,7 @@ export interface Trial {
   readonly merchants?: MerchantSettings;
 }
 
-/** Time and CPU from the first order after the warm-up to the end of the last. */
+/** Time and CPU from the first order after the warm-up, or the last of it, to the end of the last. */
 export function trial(asked: Trial): Run {
   const { peer, warmup, orders, concurrency } = asked;
   return {
@@ -28,7 +28,8 @@ export function trial(asked: Trial): Run {
         await inbox.publish({ ...asked.batch, orders: warmup + orders, seed: pair });
         const running = new RunningPeer(peer, job({ warmup, orders, concurrency }));
         try {
-          const begun = await within(running, merchants?.accepted(warmup) ?? running.began(warmup + 1));
+          const first = warmup === 0 ? merchants?.inFlight(1) : merchants?.accepted(warmup);
+          const begun = await within(running, first ?? running.began(warmup + 1));
           const before = usageOf(running.pid);
           const ended = await within(running, merchants?.accepted(warmup + orders) ?? running.ended(warmup + orders));
           const after = usageOf(running.pid);

@@ -38,7 +38,7 @@ export const cost: Scenario = {
       ...calls,
       case: NOOP,
       warmup: quick ? 20_000 : 40_000,
-      orders: quick ? 30_000 : 100_000,
+      orders: quick ? 30_000 : 300_000,
       concurrency: 4000,
     };
     const forwarder = { ...calls, case: FORWARDER, merchants };

@@ -43,8 +43,8 @@ export const backlog: Scenario = {
       const runs = [plain('ack'), orderlane({ handler: 'noop' })].map((peer) =>
         trial({ case: waiting(orders), peer, warmup: WARMUP, orders, concurrency: 4000, batch: { merchants: 1000 } }),
       );
-      // A million orders take two minutes to publish.
-      return orders > LARGE ? once(runs) : runs;
+      // A million orders take two minutes to publish, and what is compared is orderlane with itself.
+      return orders > LARGE ? [...once(runs.slice(0, 1)), ...runs.slice(1)] : runs;
     }),
   // The smallest is over before the heap has grown to what it needs.
   goals: (summary) => flatness(summary, BACKLOGS.map(waiting), BACKLOGS.slice(1).map(waiting)),

@@ -1,4 +1,4 @@
-import type { Scenario } from '../scenario.ts';
+import type { Row, Scenario } from '../scenario.ts';
 import { cost } from './cost.ts';
 import { density } from './density.ts';
 import { backlog, merchants } from './flat.ts';
@@ -21,3 +21,11 @@ export const scenarios: readonly Scenario[] = [
   outcomes,
   isolation(),
 ];
+
+/** Whose rows a result file has. */
+export function scenarioOf(rows: readonly Row[], path: string): Scenario {
+  const scenario = scenarios.find(({ name }) => name === rows[0]?.scenario);
+  if (scenario === undefined)
+    throw new Error(`${path}: expected rows of a scenario, got ${rows[0]?.scenario ?? 'none'}`);
+  return scenario;
+}

@@ -6,7 +6,7 @@ import { median } from '../median.ts';
 import { type Peer, RunningPeer } from '../peer.ts';
 import { type HandlerName, orderlane } from '../peers/orderlane.ts';
 import { mainThreadMs, usageOf } from '../process-tree.ts';
-import { type Figure, type Measured, once as oneRound, type Run, type Scenario } from '../scenario.ts';
+import { type Figure, type Measured, type Run, type Scenario } from '../scenario.ts';
 import { onStage } from '../stage.ts';
 import { atMost } from '../summary.ts';
 import { within } from '../trial.ts';
@@ -34,8 +34,7 @@ export const scrape: Scenario = {
   name: 'scrape',
   describe: `what a request to --admin costs the main thread of a process with ${LANES.toLocaleString('en')} lanes, over what it does without`,
   figures: [cost, answer],
-  // Each run is a median of its own.
-  runs: () => oneRound([scraping(IDLE, 'noop'), scraping(OUT, 'full')]),
+  runs: () => [scraping(IDLE, 'noop'), scraping(OUT, 'full')],
   goals: (summary) =>
     [IDLE, OUT].map((state) =>
       atMost(summary.median(cost, caseOf(METRICS, state), 'orderlane'), 5, state, ' ms a scrape'),
