@@ -1,5 +1,6 @@
 /** Writes README's table of figures again, each from a result file: `node bench/figures.ts`. */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { readResults } from './results.ts';
 import type { Figure } from './scenario.ts';
@@ -81,9 +82,9 @@ const LINES: readonly Line[] = [
 ];
 
 /** In Markdown: medians; a system that was not measured has a dash, and what was not measured at all no line. */
-export function figuresTable(): string {
+export function figuresTable(results: string): string {
   const rows = LINES.flatMap((line) => {
-    const path = `${RESULTS}/${line.scenario}.jsonl`;
+    const path = join(results, `${line.scenario}.jsonl`);
     if (!existsSync(path)) return [];
     const { machine, rows: measured } = readResults(path);
     if (machine.quick) throw new Error(`${path}: expected results, got a quick run`);
@@ -112,12 +113,12 @@ function cellOf(line: Line, figures: readonly Figure[], summary: Summary, system
 }
 
 /** README as it should be. */
-export function readmeWithFigures(readme: string): string {
+export function readmeWithFigures(readme: string, results: string): string {
   const [from, to] = [readme.indexOf(FROM), readme.indexOf(TO)];
   if (from === -1 || to === -1) throw new Error(`expected ${FROM.trim()} and ${TO} in README.md`);
-  return readme.slice(0, from + FROM.length) + figuresTable() + readme.slice(to);
+  return readme.slice(0, from + FROM.length) + figuresTable(results) + readme.slice(to);
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
-  writeFileSync(README, readmeWithFigures(readFileSync(README, 'utf8')));
+  writeFileSync(README, readmeWithFigures(readFileSync(README, 'utf8'), RESULTS));
 }

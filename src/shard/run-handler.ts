@@ -114,31 +114,38 @@ export class Runner {
   }
 
   #start(slot: number, generation: number, order: FlatOrder, confirmFirst: boolean, deadlineAt: number): void {
-    const end = (outcome: ThreadOutcome): void => this.#end(slot, generation, outcome);
     const merchant = this.#merchants.get(order.merchantId) as Merchant;
     const leftMs = deadlineAt - systemClock.now();
     if (leftMs <= 0) {
-      end({ kind: 'expired', reason: 'its deadline passed before it could be sent' });
+      this.#end(slot, generation, { kind: 'expired', reason: 'its deadline passed before it could be sent' });
       return;
     }
     const timeoutMs = Math.min(merchant.timeoutMs, leftMs);
+    const { handler, table, current } = this.#parts;
+    if (handler === undefined) this.#forward(slot, generation, order, merchant, timeoutMs);
+    else {
+      // A handler may bring a client of its own: from here on it may have sent something.
+      table.mark(slot, generation, SENDING);
+      const attempt = new Attempt(this.#parts, slot, generation, order, merchant, timeoutMs, this.#ended);
+      current.run(attempt, runAttempt, attempt, handler, confirmFirst);
+    }
+  }
+
+  #forward(slot: number, generation: number, order: FlatOrder, merchant: Merchant, timeoutMs: number): void {
+    const end = (outcome: ThreadOutcome): void => this.#end(slot, generation, outcome);
+    if (!isJson(order.body)) {
+      end({ kind: 'malformed', reason: 'the body is not JSON' });
+      return;
+    }
     const sending = (): void => {
       this.#parts.table.mark(slot, generation, SENDING);
     };
-    const { handler } = this.#parts;
-    if (handler === undefined) {
-      if (!isJson(order.body)) {
-        end({ kind: 'malformed', reason: 'the body is not JSON' });
-        return;
-      }
-      void forward(this.#parts.http, order, merchant, timeoutMs, sending).then(end);
-      return;
-    }
-    // A handler may bring a client of its own: from here on it may have sent something.
-    sending();
-    const attempt = new Attempt(this.#parts, order, merchant, timeoutMs);
-    void this.#parts.current.run({ slot, generation }, () => attempt.run(handler, confirmFirst)).then(end);
+    void forward(this.#parts.http, order, merchant, timeoutMs, sending).then(end);
   }
+
+  readonly #ended = ({ slot, generation }: Place, outcome: ThreadOutcome): void => {
+    this.#end(slot, generation, outcome);
+  };
 
   #end(slot: number, generation: number, outcome: ThreadOutcome): void {
     const code = outcomeCode(outcome);
@@ -199,8 +206,13 @@ function parse(body: string): unknown {
   }
 }
 
-/** One try of a handler at one order: its context, its time limit, and what it came to. */
-class Attempt implements Context {
+/**
+ * One try of a handler at one order: its context, its time limit, and what it came to. Tens of thousands may wait at once,
+ * so what it needs is in its fields, and not in closures and promises of its own.
+ */
+class Attempt implements Context, Place {
+  readonly slot: number;
+  readonly generation: number;
   readonly merchant: Merchant;
   readonly #parts: RunnerParts;
   readonly #order: Order;
@@ -209,13 +221,27 @@ class Attempt implements Context {
   #calls: AttemptClient | undefined;
   #abort: AbortController | undefined;
   #log: HandlerLog | undefined;
+  readonly #onEnd: (place: Place, outcome: ThreadOutcome) => void;
+  #hasEnded = false;
+  #timer: NodeJS.Timeout | undefined;
 
-  constructor(parts: RunnerParts, order: Order, merchant: Merchant, timeoutMs: number) {
+  constructor(
+    parts: RunnerParts,
+    slot: number,
+    generation: number,
+    order: Order,
+    merchant: Merchant,
+    timeoutMs: number,
+    onEnd: (place: Place, outcome: ThreadOutcome) => void,
+  ) {
     this.#parts = parts;
+    this.slot = slot;
+    this.generation = generation;
     this.#order = order;
     this.merchant = merchant;
     this.#timeoutMs = timeoutMs;
     this.#endsAt = systemClock.now() + timeoutMs;
+    this.#onEnd = onEnd;
   }
 
   get http(): Got {
@@ -245,26 +271,44 @@ class Attempt implements Context {
     return Math.max(0, this.#endsAt - systemClock.now());
   }
 
-  /** Never rejects, and ends in time whatever the handler does, short of blocking the thread. */
-  run(handler: Handler, confirmFirst: boolean): Promise<ThreadOutcome> {
-    return new Promise((resolve) => {
-      const late = (): void => {
-        resolve({ kind: 'ambiguous', reason: `the handler did not end within ${Math.round(this.#timeoutMs)} ms` });
-      };
-      let timer = setTimeout(() => {
-        // A call that ends by this abort knows whether its bytes left: it may say so before it is judged as late. Whoever
-        // asks for the signal after this finds it aborted.
-        const asked = this.#abort !== undefined;
-        this.#abort ??= new AbortController();
-        this.#abort.abort(new Error('the time for this attempt is over'));
-        if (asked) timer = setTimeout(late, ABORT_GRACE_MS);
-        else late();
-      }, this.#timeoutMs);
-      void this.#deliver(handler, confirmFirst).then((outcome) => {
-        clearTimeout(timer);
-        resolve(outcome);
-      });
-    });
+  /** Ends once, and in time whatever the handler does, short of blocking the thread. Never rejects. */
+  async run(handler: Handler, confirmFirst: boolean): Promise<void> {
+    this.#timer = setTimeout(timeIsOver, this.#timeoutMs, this);
+    if (confirmFirst && handler.confirm !== undefined) {
+      const known = await this.#confirm(handler);
+      if (known !== undefined) {
+        this.#end(known);
+        return;
+      }
+    }
+    try {
+      const returned: unknown = await handler.deliver(this.#order, this);
+      await this.#calls?.finished();
+      const { answers } = this.#parts.http;
+      this.#end(answers ? withAnswer({ kind: 'delivered' }, returnedOf(returned)) : { kind: 'delivered' });
+    } catch (error) {
+      this.#end(this.#outcomeOf(error));
+    }
+  }
+
+  timeIsOver(): void {
+    // A call that ends by this abort knows whether its bytes left: it may say so before it is judged as late. Whoever
+    // asks for the signal after this finds it aborted.
+    const asked = this.#abort !== undefined;
+    this.#abort ??= new AbortController();
+    this.#abort.abort(new Error('the time for this attempt is over'));
+    const late = (): void => {
+      this.#end({ kind: 'ambiguous', reason: `the handler did not end within ${Math.round(this.#timeoutMs)} ms` });
+    };
+    if (asked) this.#timer = setTimeout(late, ABORT_GRACE_MS);
+    else late();
+  }
+
+  #end(outcome: ThreadOutcome): void {
+    if (this.#hasEnded) return;
+    this.#hasEnded = true;
+    clearTimeout(this.#timer);
+    this.#onEnd(this, outcome);
   }
 
   #tellSharedKey(): void {
@@ -289,32 +333,32 @@ class Attempt implements Context {
     return this.#calls;
   }
 
-  async #deliver(handler: Handler, confirmFirst: boolean): Promise<ThreadOutcome> {
-    if (confirmFirst && handler.confirm !== undefined) {
-      try {
-        const found: unknown = await handler.confirm(this.#order, this);
-        if (found === 'there') return { kind: 'delivered' };
-        if (found !== 'not-there') {
-          return {
-            kind: 'ambiguous',
-            reason: `confirm must return 'there' or 'not-there', not ${brief(String(found), 40)}`,
-          };
-        }
-      } catch (error) {
-        // Nobody knows more than before: the order may still be there from an earlier attempt.
-        return { kind: 'ambiguous', reason: brief(`confirm failed: ${redact(messageOf(error))}`) };
-      }
-    }
+  /** What it comes to when the order need not or may not be sent; undefined when it is not there. */
+  async #confirm(handler: Handler): Promise<ThreadOutcome | undefined> {
     try {
-      const returned: unknown = await handler.deliver(this.#order, this);
-      await this.#calls?.finished();
-      const { answers } = this.#parts.http;
-      return answers ? withAnswer({ kind: 'delivered' }, returnedOf(returned)) : { kind: 'delivered' };
+      const found: unknown = await handler.confirm?.(this.#order, this);
+      if (found === 'there') return { kind: 'delivered' };
+      if (found === 'not-there') return undefined;
+      const got = brief(String(found), 40);
+      return { kind: 'ambiguous', reason: `confirm must return 'there' or 'not-there', not ${got}` };
     } catch (error) {
-      if (error instanceof NotJson) return { kind: 'malformed', reason: error.message };
-      const outcome = this.#client().outcomeOf(error);
-      if (!this.#parts.http.answers || !(error instanceof RequestError) || error.response === undefined) return outcome;
-      return withAnswer(outcome, answerOf(error.response));
+      // Nobody knows more than before: the order may still be there from an earlier attempt.
+      return { kind: 'ambiguous', reason: brief(`confirm failed: ${redact(messageOf(error))}`) };
     }
   }
+
+  #outcomeOf(error: unknown): ThreadOutcome {
+    if (error instanceof NotJson) return { kind: 'malformed', reason: error.message };
+    const outcome = this.#client().outcomeOf(error);
+    if (!this.#parts.http.answers || !(error instanceof RequestError) || error.response === undefined) return outcome;
+    return withAnswer(outcome, answerOf(error.response));
+  }
+}
+
+function runAttempt(attempt: Attempt, handler: Handler, confirmFirst: boolean): void {
+  void attempt.run(handler, confirmFirst);
+}
+
+function timeIsOver(attempt: Attempt): void {
+  attempt.timeIsOver();
 }
