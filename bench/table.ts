@@ -4,6 +4,9 @@ import { quotedIn } from './scenario.ts';
 import { scenarioOf } from './scenarios/index.ts';
 import { Summary } from './summary.ts';
 
+process.stdout.write(
+  '# Results\n\nWritten by `node bench/table.ts bench/results/*.jsonl > bench/RESULTS.md`, from the raw results. [How they were measured](README.md).\n\n',
+);
 for (const path of process.argv.slice(2)) {
   const { machine, rows } = readResults(path);
   const scenario = scenarioOf(rows, path);
