@@ -22,46 +22,39 @@ interface Line {
 
 const GOT = 'plain amqplib + got';
 const WAITS = 'plain amqplib, waits';
+const GEVENT = 'Celery gevent';
+const COST = { scenario: 'cost', figures: ['CPU per order', 'orders a second'] };
 const LINES: readonly Line[] = [
-  ...[
-    ['300/s, 200 in flight, 10% hang', '10% of 1,000 merchants hang for 30 s at 300 orders/s, 200 calls in flight'],
-    ['300/s, 1,000 in flight, 10% hang', 'the same with 1,000 calls in flight'],
-    ['300/s, 4,000 in flight, 50% hang', 'half of them hang, 4,000 calls in flight'],
-    ['70% of saturation, 4,000 in flight, 50% hang', 'the same at 70% of what saturates the machine'],
-  ].map(([of = '', says = '']) => ({
+  ...Object.entries({
+    '300/s, 200 in flight, 10% hang': '10% of 1,000 merchants hang for 30 s at 300 orders/s, 200 calls in flight',
+    '300/s, 1,000 in flight, 10% hang': 'the same with 1,000 calls in flight',
+    '300/s, 4,000 in flight, 50% hang': 'half of them hang, 4,000 calls in flight',
+    '70% of saturation, 4,000 in flight, 50% hang': 'the same at 70% of what saturates the machine',
+  }).map(([of, says]) => ({
     says: `${says}: p99 of the healthy, over that of a run where none hangs`,
     scenario: 'isolation',
     case: of,
     figures: ['healthy p99 over calm'],
-    systems: ['orderlane', GOT, 'Celery gevent'] as const,
+    systems: ['orderlane', GOT, GEVENT] as const,
   })),
-  {
-    says: 'the forwarder at saturation, 200 calls in flight: CPU per order, orders a second',
-    scenario: 'cost',
-    case: 'forwarder',
-    figures: ['CPU per order', 'orders a second'],
-    systems: ['orderlane', GOT, 'Celery gevent 200'],
-  },
-  {
-    says: 'the same over TLS',
-    scenario: 'cost',
-    case: 'forwarder, TLS',
-    figures: ['CPU per order', 'orders a second'],
-    systems: ['orderlane', GOT, 'Celery gevent 200'],
-  },
-  {
-    says: 'a handler that returns at once (by hand: an ack and nothing else)',
-    scenario: 'cost',
-    case: 'no-op',
-    figures: ['CPU per order', 'orders a second'],
-    systems: ['orderlane', 'bare amqplib, acks only', 'Celery gevent 200'],
-  },
+  ...(
+    [
+      ['forwarder', 'the forwarder at saturation, 200 calls in flight: CPU per order, orders a second', GOT],
+      ['forwarder, TLS', 'the same over TLS', GOT],
+      ['no-op', 'a handler that returns at once (by hand: an ack and nothing else)', 'bare amqplib, acks only'],
+    ] as const
+  ).map(([of, says, byHand]) => ({
+    ...COST,
+    says,
+    case: of,
+    systems: ['orderlane', byHand, `${GEVENT} 200`] as const,
+  })),
   {
     says: '6,000 jobs that wait 5 s, from the first publish to the last completion',
     scenario: 'seed-table',
     case: '20 x 300 jobs waiting 5 s',
     figures: ['time', 'peak memory'],
-    systems: ['orderlane', WAITS, 'Celery gevent'],
+    systems: ['orderlane', WAITS, GEVENT],
   },
   {
     says: '60,000 orders that wait 5 s, all in flight at once',
@@ -75,7 +68,7 @@ const LINES: readonly Line[] = [
     scenario: 'start',
     case: 'start',
     figures: ['time'],
-    systems: ['orderlane', GOT, 'Celery gevent 1000'],
+    systems: ['orderlane', GOT, `${GEVENT} 1000`],
   },
 ];
 

@@ -9,7 +9,10 @@ export function onInterrupt(undo: () => void): () => void {
   return () => void undone.delete(undo);
 }
 
-/** Ctrl-C, SIGTERM and a closed terminal end the benchmark at once, and so does an error that nobody expected: with everything that it has started. */
+/**
+ * Ctrl-C, SIGTERM and a closed terminal end the benchmark at once, and so does an error that nobody expected: with
+ * everything that it has started.
+ */
 export function endOnSignals(): void {
   process.once('exit', () => {
     for (const undo of undone) undo();

@@ -5,7 +5,8 @@ import type { Job, Peer } from '../peer.ts';
 export type HandlerName = 'noop' | 'wait' | 'undici' | 'post' | 'burn' | 'full';
 
 export interface OrderlaneSettings {
-  readonly handler?: HandlerName;
+  /** @default the built-in forwarder */
+  readonly handler?: HandlerName | undefined;
   /** Calls to one merchant. @default the concurrency, as with the peers */
   readonly merchantConcurrency?: number;
   /** At debug level it tells of every retry and deferral. @default warn */

@@ -48,7 +48,7 @@ export const cost: Scenario = {
     const shards = quick ? SHARDS.slice(0, 2) : SHARDS;
     const ours = (of: Omit<Trial, 'peer'>, handler?: HandlerName): Run[] =>
       shards.flatMap((count) => {
-        const run = trial({ ...of, peer: orderlane({ ...(handler === undefined ? {} : { handler }), shards: count }) });
+        const run = trial({ ...of, peer: orderlane({ handler, shards: count }) });
         return count > GOAL_SHARDS ? once([run]) : run;
       });
     const beside = (of: Omit<Trial, 'peer'>, ...peers: readonly Peer[]): Run[] =>

@@ -17,7 +17,7 @@ export const outcomes: Scenario = {
     const pair = (of: Omit<Trial, 'peer' | 'batch'>, handler?: HandlerName): Run[] =>
       [false, true].map((events) => {
         const peer = orderlane({
-          ...(handler === undefined ? {} : { handler }),
+          handler,
           ...(events ? { flags: ['--outcomes'], says: ', outcome events' } : {}),
         });
         return trial({ ...of, peer, batch: { merchants: 1000 } });

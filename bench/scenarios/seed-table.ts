@@ -72,13 +72,7 @@ function systems(handler?: Extract<HandlerName, 'noop' | 'wait'>): readonly Peer
   const byHand = { noop: 'ack', wait: 'wait', post: 'got' } as const;
   // Four processes need 62 minutes for 3,000 jobs of 5 s, which nobody need measure.
   const prefork = does === 'noop' ? [celery('prefork', does, 4)] : [];
-  return [
-    plain(byHand[does]),
-    orderlane(handler === undefined ? {} : { handler }),
-    ...prefork,
-    celery('gevent', does, 200),
-    celery('gevent', does),
-  ];
+  return [plain(byHand[does]), orderlane({ handler }), ...prefork, celery('gevent', does, 200), celery('gevent', does)];
 }
 
 /** A system is started once and then given one row of the table after the other. */

@@ -1,19 +1,17 @@
 import { createServer, IncomingMessage, type Server, ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
-import { Readable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
 import { TLSSocket } from 'node:tls';
 import { crc32 } from 'node:zlib';
 import { type Clock, systemClock } from '../clock.ts';
 import { messageOf, OrderlaneError } from '../errors.ts';
+import { CONTROL, control, sendJson } from './merchants-control.ts';
 import { type Random, seeded, seededBy } from './random.ts';
 import { isAccepted, Receipts } from './receipts.ts';
 import {
   type Behaviour,
   behaviourAt,
   parseScenario,
-  parseScenarioText,
   RateGate,
   type RateLimited,
   type Rule,
@@ -135,7 +133,6 @@ interface Waiter {
 }
 
 const STOPPED = 'the simulated merchants stopped before the condition held';
-const CONTROL = '/_orderlane/';
 const ACCEPTED = '{"accepted":true}';
 const REFUSED = '{"accepted":false}';
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
@@ -268,7 +265,7 @@ export class Merchants {
     }
     server.on('request', (call: Call, answer: Answer & { req: Call }) => {
       if (call.url?.startsWith(CONTROL) === true) {
-        this.#control(call, answer).catch((error: unknown) => answer.destroy(error as Error));
+        control(this, call, answer).catch((error: unknown) => answer.destroy(error as Error));
         return;
       }
       const merchant = this.#merchantOf(call);
@@ -378,34 +375,6 @@ export class Merchants {
       waiter.resolve();
     }
   }
-
-  async #control(call: Call, answer: Answer): Promise<void> {
-    const { pathname, searchParams } = new URL(call.url ?? '', 'http://merchants');
-    const body = await Readable.from(call).toArray();
-    const top = searchParams.get('top') ?? '20';
-    switch (`${call.method} ${pathname}`) {
-      case 'GET /_orderlane/stats':
-        if (!/^\d+$/.test(top)) return sendJson(answer, 400, { error: `expected a number as top, got ${top}` });
-        return sendJson(answer, 200, this.stats(Number(top)));
-      case 'GET /_orderlane/receipts':
-        answer.writeHead(200, { 'content-type': 'application/x-ndjson' });
-        return pipeline(Readable.from(this.receipts.chunks()), answer);
-      case 'DELETE /_orderlane/receipts':
-        this.clear();
-        return sendJson(answer, 200, { cleared: true });
-      case 'PUT /_orderlane/scenario':
-        try {
-          this.setScenario(parseScenarioText(Buffer.concat(body).toString()));
-        } catch (error) {
-          return sendJson(answer, 400, { error: messageOf(error) });
-        }
-        return sendJson(answer, 200, { set: true });
-      default:
-        return sendJson(answer, 404, {
-          error: `expected GET stats, GET or DELETE receipts or PUT scenario under ${CONTROL}, got ${call.method} ${pathname}`,
-        });
-    }
-  }
 }
 
 /** Carries out what was decided when the request came; runs when the latency is over. */
@@ -420,9 +389,4 @@ function reply(answer: Answer): void {
   if (answer.retryAfterS !== undefined) answer.setHeader('retry-after', answer.retryAfterS);
   answer.writeHead(answer.reply, { 'content-type': 'application/json', 'content-length': body.length });
   answer.end(body);
-}
-
-function sendJson(answer: Answer, status: number, value: unknown): void {
-  answer.writeHead(status, { 'content-type': 'application/json' });
-  answer.end(`${JSON.stringify(value)}\n`);
 }
