@@ -1,7 +1,7 @@
 import type { AsyncLocalStorage } from 'node:async_hooks';
 import { type Got, RequestError } from 'got';
-import { systemClock } from '../clock.ts';
 import { answerOf, returnedOf, withAnswer } from '../answer.ts';
+import { systemClock } from '../clock.ts';
 import { messageOf } from '../errors.ts';
 import type { Context, Handler, HandlerLog } from '../handler.ts';
 import { AttemptClient } from '../merchant/attempt-client.ts';
@@ -10,8 +10,9 @@ import type { HttpClient } from '../merchant/http-client.ts';
 import type { Merchant, Order } from '../order.ts';
 import { brief } from '../outcome.ts';
 import { type Batch, ORDER_FIELDS, outcomeCode, SENDING, type ThreadOutcome } from '../protocol.ts';
-import { NONE, type SlotTable } from '../slot-table.ts';
 import { redact } from '../redact.ts';
+import { NONE, type SlotTable } from '../slot-table.ts';
+import { isJson } from './is-json.ts';
 
 /** An order's place in the slot table, for as long as the slot has this generation. */
 export interface Place {
@@ -187,15 +188,6 @@ class FlatOrder implements Order {
 
 /** What `order.json()` throws for a body that is not JSON; it makes the order `malformed`. */
 class NotJson extends Error {}
-
-function isJson(body: string): boolean {
-  try {
-    JSON.parse(body);
-    return true;
-  } catch {
-    return false;
-  }
-}
 
 function parse(body: string): unknown {
   try {
