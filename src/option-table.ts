@@ -183,7 +183,8 @@ export const SETTINGS: { readonly [Key in keyof Required<Options>]: Setting } = 
   merchantConcurrency: {
     name: 'merchant-concurrency',
     group: 'Isolation',
-    describe: 'Ceiling of orders in flight per merchant, where the directory does not tell; the limit adapts below it',
+    describe:
+      'Ceiling of orders in flight per merchant, where the directory does not tell; the limit adapts below it, and no merchant gets more than half of --concurrency',
     type: 'integer',
     min: 1,
     max: 65_535,

@@ -136,7 +136,6 @@ class Run implements Running {
       {
         concurrency: options.concurrency,
         prefetch: options.prefetch,
-        windowBytes: options.windowBytes,
         maxAttempts: options.maxAttempts,
         maxCrashes: options.maxCrashes,
         backoffMs: options.backoffMs,

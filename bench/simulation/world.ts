@@ -1,4 +1,4 @@
-import type { Delivery, Sink, Source, Window } from '../../src/broker/source.ts';
+import { type Delivery, type Sink, type Source, USABLE, type Window } from '../../src/broker/source.ts';
 import { Dispatcher } from '../../src/dispatcher/dispatcher.ts';
 import type { Entry } from '../../src/dispatcher/ledger.ts';
 import { shardOf } from '../../src/dispatcher/shard-key.ts';
@@ -10,6 +10,7 @@ import { CALM_MS, FAULT_MS, type Kind, type Load, Merchants, RECOVERY_MS } from 
 const TIMEOUT_MS = 15_000;
 const DEADLINE_MS = 600_000;
 const PREFETCH = 10_000;
+const WINDOW_BYTES = 2 ** 28;
 const CONFIRM_MS = 2;
 /** What a hop costs the broker, of what an order costs it, its publish included. */
 const HOP_COST = 0.6;
@@ -83,7 +84,6 @@ export class World {
       {
         concurrency: budget,
         prefetch: PREFETCH,
-        windowBytes: 2 ** 28,
         maxAttempts: 6,
         maxCrashes: 3,
         backoffMs: 1_000,
@@ -290,7 +290,13 @@ class SimulatedSource implements Source {
   }
 
   window(): Window {
-    return { unsettled: this.#unsettled, unsettledBytes: this.#unsettled * BYTES, isBlocked: false };
+    return {
+      unsettled: this.#unsettled,
+      unsettledBytes: this.#unsettled * BYTES,
+      capacity: PREFETCH,
+      capacityBytes: WINDOW_BYTES * USABLE,
+      isBlocked: false,
+    };
   }
 
   wantMore(): void {}

@@ -1,4 +1,5 @@
 import { Registry } from '@prometheus-io/client';
+import { USABLE } from '../broker/source.ts';
 import { type HistogramReading, LATENCY_BOUNDS } from '../histogram.ts';
 import type { ProcessReadings } from '../readings.ts';
 import type { LaneStats } from '../stats.ts';
@@ -149,12 +150,12 @@ export const METRICS: readonly Metric[] = [
   },
   {
     name: 'orderlane_budget_used_ratio',
-    help: 'What is taken of each of these three limits, 0 to 1: calls, window_messages, window_bytes.',
+    help: `What is taken of each of these three limits, 0 to 1: calls, window_messages, window_bytes (of the ${USABLE} of --window-bytes that orders are asked for).`,
     type: 'gauge',
     read: ({ stats, limits }) => [
       [{ budget: 'calls' }, stats.inFlight / limits.calls],
       [{ budget: 'window_messages' }, stats.unsettled / limits.windowMessages],
-      [{ budget: 'window_bytes' }, stats.unsettledBytes / limits.windowBytes],
+      [{ budget: 'window_bytes' }, stats.unsettledBytes / (limits.windowBytes * USABLE)],
     ],
   },
   {

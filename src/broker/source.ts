@@ -53,9 +53,15 @@ export interface Sink {
   lost(epoch: number): void;
 }
 
+/** The part of --window-bytes that deliveries are asked for: the rest is room for some that are larger than the others were. */
+export const USABLE = 0.75;
+
 export interface Window {
   readonly unsettled: number;
   readonly unsettledBytes: number;
+  /** How many can be unsettled: --prefetch, or as many as --window-bytes has room for if that is less. */
+  readonly capacity: number;
+  readonly capacityBytes: number;
   /** The broker takes no messages for now: what is to leave the window otherwise than by an ack cannot. */
   readonly isBlocked: boolean;
 }

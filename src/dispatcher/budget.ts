@@ -111,7 +111,7 @@ export class Budget {
     return this.#slow < Math.max(1, this.limit * SLOW);
   }
 
-  /** A call of this shard was answered. The quantile is followed as in Ma, Muthukrishnan and Sandler, "Frugal Streaming", 2013. */
+  /** A call of this shard delivered its order. The quantile is followed as in Ma, Muthukrishnan and Sandler, "Frugal Streaming", 2013. */
   answered(shard: number, latencyMs: number): void {
     const usual = this.#usual[shard] ?? latencyMs;
     const step = latencyMs > usual ? USUAL_QUANTILE : USUAL_QUANTILE - 1;

@@ -24,19 +24,9 @@ const BEHIND_MS = 8_000;
 /** With less time to its deadline an order is not deferred: no rung would bring it back in time. */
 const LEAST_LEFT_MS = 2_000;
 
-export interface Room {
-  readonly prefetch: number;
-  readonly windowBytes: number;
-}
-
 /** Who may wait in the window, and for how long the others are sent away. */
 export class Deferral {
-  readonly #room: Room;
   #unconfirmed = 0;
-
-  constructor(room: Room) {
-    this.#room = room;
-  }
 
   published(): void {
     this.#unconfirmed++;
@@ -55,35 +45,46 @@ export class Deferral {
     window: Window,
   ): boolean {
     // Else it waits here, where it may yet get its turn, and at worst the broker has to wait with it.
-    if (!this.#mayPublish || window.isBlocked || leftMs < LEAST_LEFT_MS) return false;
+    if (this.#confirmable(window) <= 0 || window.isBlocked || leftMs < LEAST_LEFT_MS) return false;
     const stands = standsStill(lane, gate);
-    if (lane.waiting + lane.inFlight >= this.#share(lane, stands, window)) return true;
-    const { windowBytes } = this.#room;
-    const free = windowBytes * (stands ? 1 - KEPT : 1) - window.unsettledBytes;
-    if (stands && free <= 0) return true;
-    return lane.waiting > 0 && lane.waitingBytes + bytes > shareOf(free, stands ? ALPHA_STANDING : ALPHA);
+    if (lane.waiting + lane.inFlight >= shareOfOrders(lane, stands, window)) return true;
+    const most = shareOfBytes(stands, window);
+    if (stands && most === 0) return true;
+    return lane.waiting > 0 && lane.waitingBytes + bytes > most;
   }
 
   /** How many of its waiting orders a lane is to give up, when it has come to stand still with more than its share. */
   excess<T extends Waiting>(lane: Lane<T>, gate: Gate | undefined, window: Window): number {
     if (window.isBlocked || !standsStill(lane, gate)) return 0;
-    const over = lane.waiting + lane.inFlight - this.#share(lane, true, window);
-    const confirmable = Math.floor(this.#room.prefetch * KEPT) - this.#unconfirmed;
-    return Math.max(0, Math.min(over, lane.waiting, confirmable));
+    const over = lane.waiting + lane.inFlight - shareOfOrders(lane, true, window);
+    const overBytes = lane.waitingBytes - shareOfBytes(true, window);
+    // Those of a merchant are much alike in size; what that gets wrong is made up for the next time.
+    const large = Math.ceil((overBytes * lane.waiting) / Math.max(1, lane.waitingBytes));
+    return Math.max(0, Math.min(Math.max(over, large), lane.waiting, this.#confirmable(window)));
   }
 
-  get #mayPublish(): boolean {
-    return this.#unconfirmed < this.#room.prefetch * KEPT;
+  /** How many more may leave before a confirm comes. */
+  #confirmable(window: Window): number {
+    return Math.max(1, Math.floor(window.capacity * KEPT)) - this.#unconfirmed;
   }
+}
 
-  /** How many orders a lane may hold, in flight and waiting. */
-  #share<T extends Waiting>(lane: Lane<T>, stands: boolean, window: Window): number {
-    const free = this.#room.prefetch * (stands ? 1 - KEPT : 1) - window.unsettled;
-    if (stands && free <= 0) return 0;
-    const share = shareOf(free, stands ? ALPHA_STANDING : ALPHA);
-    // When the process dies, each of them may have been sent, and a person has to look.
-    return lane.merchant.duplicates === 'never' ? Math.min(share, 2 * lane.limit.value) : share;
-  }
+/** How many orders a lane may hold, in flight and waiting. */
+function shareOfOrders<T extends Waiting>(lane: Lane<T>, stands: boolean, window: Window): number {
+  const share = shareOfRoom(stands, window.capacity, window.unsettled);
+  // When the process dies, each of them may have been sent, and a person has to look.
+  return lane.merchant.duplicates === 'never' ? Math.min(share, 2 * lane.limit.value) : share;
+}
+
+/** How many bytes those of its orders may have that wait. */
+function shareOfBytes(stands: boolean, window: Window): number {
+  return shareOfRoom(stands, window.capacityBytes, window.unsettledBytes);
+}
+
+function shareOfRoom(stands: boolean, capacity: number, used: number): number {
+  const free = capacity * (stands ? 1 - KEPT : 1) - used;
+  if (stands && free <= 0) return 0;
+  return shareOf(free, stands ? ALPHA_STANDING : ALPHA);
 }
 
 function standsStill<T extends Waiting>(lane: Lane<T>, gate: Gate | undefined): boolean {

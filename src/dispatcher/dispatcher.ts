@@ -27,7 +27,6 @@ import { WorstLanes } from './worst-lanes.ts';
 export interface DispatcherOptions extends SettlementOptions {
   readonly concurrency: number;
   readonly prefetch: number;
-  readonly windowBytes: number;
 }
 
 export interface DispatcherParts extends SettlementParts {
@@ -48,6 +47,8 @@ export class Dispatcher implements Sink {
   readonly #containment = new Containment();
   /** Lanes with waiting orders that a gate holds: each is offered again a few times a second. All others with such are in line. */
   readonly #blocked = new Set<Lane<Entry>>();
+  /** Those that `slow` holds, longest first: what becomes free is offered to them before it is to whoever gave it back. */
+  readonly #slow = new Set<Lane<Entry>>();
   readonly #budget: Budget;
   readonly #pressure: Pressure;
   readonly #deferral: Deferral;
@@ -70,7 +71,7 @@ export class Dispatcher implements Sink {
     this.#lanes = new Lanes(parts.directory, (merchantId) => parts.shards.shardOf(merchantId));
     this.#budget = new Budget(options.concurrency);
     this.#pressure = new Pressure(options.prefetch);
-    this.#deferral = new Deferral(options);
+    this.#deferral = new Deferral();
     this.#settlements = new Settlements(options, parts, this.#deferral);
     this.#trials = new Trials(options, { ...parts, settlements: this.#settlements });
     const admission = {
@@ -186,7 +187,9 @@ export class Dispatcher implements Sink {
 
   outcome(entry: Entry, outcome: ThreadOutcome): void {
     const now = this.#parts.clock.now();
+    const { servesSlow } = this.#budget;
     this.#flight.cameBack(entry, outcome, now);
+    if (!servesSlow && this.#budget.servesSlow) this.#offerSlow();
     this.#offer(entry.lane);
     if (this.#containment.cameBack(entry)) for (const each of this.#containment.quarantined) this.#offer(each);
     noteOutcome(entry, outcome, now, this.#parts.log);
@@ -252,13 +255,15 @@ export class Dispatcher implements Sink {
     this.#lookAfter(now);
     this.#refreshLanes();
     this.#budget.age(now);
-    const held = { suspect: 0, share: 0 };
-    for (const lane of this.#blocked) {
-      const gate = this.#gates.of(lane, now);
-      if (gate === 'share' || (gate === 'suspect' && !lane.isHanging)) held[gate] += lane.waiting;
-      this.#offer(lane);
+    const held = { suspect: 0, share: 0, slow: 0 };
+    for (const lanes of [this.#slow, this.#blocked]) {
+      for (const lane of lanes) {
+        const gate = this.#gates.of(lane, now);
+        if (gate === 'share' || gate === 'slow' || (gate === 'suspect' && !lane.isHanging)) held[gate] += lane.waiting;
+        this.#offer(lane);
+      }
+      lanes.clear();
     }
-    this.#blocked.clear();
     this.#pump(now);
     const load = { waiting: this.#waiting, held, ...this.#parts.source.window() };
     const lack = this.#pressure.judge(this.#budget, load, now);
@@ -341,6 +346,7 @@ export class Dispatcher implements Sink {
 
   /** Every lane with orders that wait, be it twice, and not the 100,000 that may be idle beside them. */
   *#withWaiting(): Generator<Lane<Entry>> {
+    yield* this.#slow;
     yield* this.#blocked;
     yield* this.#scheduler;
   }
@@ -368,10 +374,19 @@ export class Dispatcher implements Sink {
 
   readonly #mayStart = (lane: Lane<Entry>): boolean => {
     if (lane.waiting === 0) return false;
-    if (this.#gates.of(lane, this.#now) === undefined) return true;
-    this.#blocked.add(lane);
+    const gate = this.#gates.of(lane, this.#now);
+    if (gate === undefined) return true;
+    (gate === 'slow' ? this.#slow : this.#blocked).add(lane);
     return false;
   };
+
+  /** The one that has waited longest; a tick offers all. */
+  #offerSlow(): void {
+    const [lane] = this.#slow;
+    if (lane === undefined) return;
+    this.#slow.delete(lane);
+    this.#offer(lane);
+  }
 
   #lookAfter(now: number): void {
     this.#waiting -= this.#upkeep.part(now);

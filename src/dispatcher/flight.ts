@@ -38,7 +38,10 @@ export class Flight {
 
   /** Its attempt came to something. */
   cameBack(entry: Entry, outcome: ThreadOutcome, now: number): void {
-    this.#parts.settlements.tally.called.observe(now - entry.startedAt);
+    const tookMs = now - entry.startedAt;
+    this.#parts.settlements.tally.called.observe(tookMs);
+    // Not what refuses at once: with a busy merchant that does, all others would seem slow beside it.
+    if (outcome.kind === 'delivered') this.#parts.budget.answered(entry.lane.shard, tookMs);
     this.#end(entry, tellsNothing(entry, outcome, now) ? NEITHER : endingOf(outcome), now);
   }
 
@@ -49,9 +52,7 @@ export class Flight {
 
   #end(entry: Entry, ending: Ending, now: number): void {
     const { budget, trials } = this.#parts;
-    const { lane, startedAt } = entry;
-    lane.ended(entry.era, startedAt, ending, now);
-    if (ending.told === 'answered') budget.answered(lane.shard, now - startedAt);
+    entry.lane.ended(entry.era, entry.startedAt, ending, now);
     budget.ended(entry);
     trials.ended(entry);
   }

@@ -12,9 +12,14 @@ export interface Load {
     readonly suspect: number;
     /** Their merchants have their share of the budget in flight. */
     readonly share: number;
+    /** Their merchants answer, but those that take as long have their half of the budget in flight. */
+    readonly slow: number;
   };
-  /** All in hand. */
+  /** All in hand, and how many can be. */
   readonly unsettled: number;
+  readonly unsettledBytes: number;
+  readonly capacity: number;
+  readonly capacityBytes: number;
   /** The broker takes no messages for now. */
   readonly isBlocked: boolean;
 }
@@ -55,7 +60,7 @@ export class Pressure {
 
   #wordsOf(
     { limit, used, overAge, isFull, hasRoom }: Budget,
-    { waiting, held, unsettled, isBlocked }: Load,
+    { waiting, held, isBlocked, ...window }: Load,
   ): string | undefined {
     const hung = `${overAge} of them for longer than their merchants' normal`;
     if (isFull && waiting > 0) {
@@ -67,12 +72,20 @@ export class Pressure {
     if (held.share > 0) {
       return `${held.share} orders wait because their merchants have their share of the ${limit} calls of --concurrency: a larger one would let them go`;
     }
-    if (hasRoom && unsettled >= this.#prefetch && isBlocked) {
-      return `all ${this.#prefetch} orders of --prefetch are in hand and cannot start, nor can they wait elsewhere: the broker takes no messages (rabbitmqctl status shows its alarms)`;
+    if (held.slow > 0) {
+      return `${held.slow} orders wait because merchants that take many times what is usual have their half of the ${limit} calls of --concurrency: a larger one would let them go`;
     }
-    if (hasRoom && unsettled >= this.#prefetch) {
-      return `all ${this.#prefetch} orders of --prefetch are in hand and cannot start, ${used} of ${limit} calls are in flight: a larger --prefetch would let others come`;
-    }
-    return undefined;
+    const full = this.#fullOf(window);
+    if (!hasRoom || full === undefined) return undefined;
+    const stuck = `all ${window.unsettled} orders that ${full} has room for are in hand and cannot start`;
+    return isBlocked
+      ? `${stuck}, nor can they wait elsewhere: the broker takes no messages (rabbitmqctl status shows its alarms)`
+      : `${stuck}, ${used} of ${limit} calls are in flight: a larger ${full} would let others come`;
+  }
+
+  /** Which of the window's limits is reached. */
+  #fullOf({ unsettled, unsettledBytes, capacity, capacityBytes }: Omit<Load, 'waiting' | 'held' | 'isBlocked'>) {
+    if (unsettled >= this.#prefetch) return '--prefetch';
+    return unsettled >= capacity || unsettledBytes >= capacityBytes ? '--window-bytes' : undefined;
   }
 }

@@ -29,18 +29,18 @@ export class Scheduler<T extends Waiting> {
     const ring = this.#ring;
     while (this.#head < ring.length) {
       const lane = ring[this.#head] as Lane<T>;
-      if (!mayStart(lane)) {
+      // Before it is asked: whoever may not start either stands behind those that have not had a turn.
+      if (lane.credit <= 0) {
         this.#advance();
-        lane.inRing = false;
-        continue;
-      }
-      if (lane.credit > 0) {
+        lane.credit = lane.merchant.weight;
+        ring.push(lane);
+      } else if (mayStart(lane)) {
         lane.credit--;
         return lane;
+      } else {
+        this.#advance();
+        lane.inRing = false;
       }
-      this.#advance();
-      lane.credit = lane.merchant.weight;
-      ring.push(lane);
     }
     return undefined;
   }

@@ -114,7 +114,8 @@ function defer(reason: string, delayMs: number, atLeastMs: number, facts: Facts)
     reason: brief(reason),
     confirmFirst: facts.confirmFirst,
     returns: facts.returns,
-    ...(rung.again ? { notBefore: facts.wall + delayMs } : {}),
+    // What is guessed is no reason to wait past the deadline.
+    ...(rung.again && delayMs < facts.leftMs ? { notBefore: facts.wall + delayMs } : {}),
   };
 }
 

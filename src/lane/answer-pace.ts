@@ -8,6 +8,8 @@ const IDLE_MS = 100;
 export class AnswerPace {
   /** Mean time between answers, in milliseconds; 0 before it is known. */
   gapMs = 0;
+  /** The least smoothed latency, in milliseconds; 0 before the first answer. */
+  leastMs = 0;
   #from: number;
   #answers = 0;
   #answeredAt = 0;
@@ -24,6 +26,7 @@ export class AnswerPace {
   answered(latencyMs: number, now: number): void {
     this.#answers++;
     this.#answeredAt = now;
+    if (this.leastMs === 0 || latencyMs < this.leastMs) this.leastMs = latencyMs;
     const ms = now - this.#from;
     if (ms < Math.max(LEAST_MS, ROUNDS * latencyMs)) return;
     this.gapMs = ms / this.#answers;
@@ -33,6 +36,7 @@ export class AnswerPace {
   /** What was counted says nothing any more. */
   restart(): void {
     this.gapMs = 0;
+    this.leastMs = 0;
     this.#answeredAt = 0;
   }
 

@@ -23,6 +23,8 @@ const PACE_SLACK_MS = 100;
 const LONGEST_PAUSE_MS = 10_000;
 /** Half of the time-out is as long as calls are to queue. */
 const STRAINED = 2;
+/** And they queue when they take so many times what they did with fewer in flight: some merchants take long without that. */
+const QUEUED = 2;
 /** How much of a new latency enters the average: about the last ten answers count. */
 const SMOOTHING = 0.1;
 const HOLD_MS = 1_000;
@@ -105,6 +107,8 @@ export class Lane<T extends Waiting> {
   }
 
   set merchant(merchant: Merchant) {
+    // Whoever resumes it knows better than what it asked for before.
+    if (this.#merchant.paused && !merchant.paused) this.holdUntil = 0;
     this.#merchant = merchant;
     this.limit.max = merchant.concurrency;
   }
@@ -234,9 +238,16 @@ export class Lane<T extends Waiting> {
     this.latencyMs = this.latencyMs === 0 ? latencyMs : this.latencyMs + SMOOTHING * (latencyMs - this.latencyMs);
     this.#pace?.answered(this.latencyMs, now);
     this.#overloads = 0;
-    // By Little's law that is what a call would take with all in flight: calls that queue for long are not served sooner.
-    const fullMs = (this.#pace?.gapMs ?? 0) * this.limit.mean;
-    this.limit.answered(this.inFlight, fullMs * STRAINED > this.#merchant.timeoutMs, now);
+    this.limit.answered(this.inFlight, this.#isStrained, now);
+  }
+
+  /** Its calls queue for so long that more of them would not be served sooner. */
+  get #isStrained(): boolean {
+    if (this.#pace === undefined) return false;
+    const { gapMs, leastMs } = this.#pace;
+    // By Little's law that is what a call would take with all in flight.
+    const fullMs = gapMs * this.limit.mean;
+    return fullMs * STRAINED > this.#merchant.timeoutMs && fullMs > QUEUED * leastMs;
   }
 
   #overloaded(startedAt: number, now: number): void {

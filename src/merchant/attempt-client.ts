@@ -15,7 +15,7 @@ import { headerKey, type Merchant, type Order } from '../order.ts';
 import { brief } from '../outcome.ts';
 import type { ThreadOutcome } from '../protocol.ts';
 import { redact } from '../redact.ts';
-import { AnswerTooLarge, outcomeOfAnswer, outcomeOfError } from './classify.ts';
+import { AnswerTooLarge, MAX_RETRY_AFTER_MS, outcomeOfAnswer, outcomeOfError } from './classify.ts';
 import type { HttpClient } from './http-client.ts';
 
 /** One request of the attempt on its way, or what became of it. */
@@ -203,7 +203,8 @@ function judge(thrown: unknown): ThreadOutcome {
   const reason = brief(redact(messageOf(thrown)));
   if (!isDeliveryError(thrown)) return { kind: 'failed', reason };
   const { outcome: kind, retryAfterMs } = thrown;
-  const later = retryAfterMs !== undefined && retryAfterMs >= 0 ? { retryAfterMs } : {};
+  const later =
+    retryAfterMs !== undefined && retryAfterMs >= 0 ? { retryAfterMs: Math.min(retryAfterMs, MAX_RETRY_AFTER_MS) } : {};
   switch (kind) {
     case 'rejected':
     case 'not-sent':

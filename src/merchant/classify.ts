@@ -4,7 +4,7 @@ import { brief } from '../outcome.ts';
 import type { ThreadOutcome } from '../protocol.ts';
 import { redact } from '../redact.ts';
 
-const MAX_RETRY_AFTER_MS = 86_400_000;
+export const MAX_RETRY_AFTER_MS = 86_400_000;
 const REASON = 200;
 // RFC 9110's three date formats; Date.parse reads far more, such as "-5".
 const HTTP_DATE =

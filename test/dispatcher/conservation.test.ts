@@ -12,6 +12,8 @@ import type { Settlement } from '../../src/outcome.ts';
 import type { ThreadOutcome } from '../../src/protocol.ts';
 import { delivery, HandClock, merchant, START, WALL } from '../helpers/deliveries.ts';
 
+const PREFETCH = 20;
+
 /** What of a message its copies differ in, as headers would carry it. */
 type Message = Pick<
   Delivery,
@@ -139,7 +141,13 @@ class Broker implements Source {
   wantMore(): void {}
 
   window(): Window {
-    return { unsettled: this.#unacked.size, unsettledBytes: 0, isBlocked: false };
+    return {
+      unsettled: this.#unacked.size,
+      unsettledBytes: 0,
+      capacity: PREFETCH,
+      capacityBytes: Number.POSITIVE_INFINITY,
+      isBlocked: false,
+    };
   }
 
   start(): Promise<void> {
@@ -240,8 +248,7 @@ class World {
     return new Dispatcher(
       {
         concurrency: 5,
-        prefetch: 20,
-        windowBytes: 1_000_000,
+        prefetch: PREFETCH,
         maxAttempts: 4,
         maxCrashes: 2,
         backoffMs: 1000,

@@ -6,7 +6,7 @@ import type { Merchant } from '../../src/order.ts';
 import type { Gate } from '../../src/stats.ts';
 import { merchant, START } from '../helpers/deliveries.ts';
 
-const ROOM = { prefetch: 1000, windowBytes: 100_000 };
+const ROOM = { capacity: 1000, capacityBytes: 100_000, isBlocked: false };
 const PLENTY_MS = 600_000;
 
 /** A lane in which so many orders of so many bytes wait, and whose calls take 100 ms. */
@@ -18,7 +18,7 @@ function laneOf(waiting: number, bytes: number, fields: Partial<Merchant> = {}):
 }
 
 function isDue(lane: Lane<Waiting>, gate: Gate | undefined, bytes: number, unsettledBytes: number): boolean {
-  return new Deferral(ROOM).isDue(lane, gate, bytes, PLENTY_MS, { unsettled: 10, unsettledBytes, isBlocked: false });
+  return new Deferral().isDue(lane, gate, bytes, PLENTY_MS, { ...ROOM, unsettled: 10, unsettledBytes });
 }
 
 test('a merchant that answers may hold four times the bytes that are free', () => {
@@ -37,11 +37,7 @@ test('one that stands still may hold an eighth of the bytes that are free, and a
 
 test('an order that no rung would bring back before its deadline is not sent away', () => {
   const of = (leftMs: number): boolean =>
-    new Deferral(ROOM).isDue(laneOf(900, 1), 'hold', 1, leftMs, {
-      unsettled: 900,
-      unsettledBytes: 900,
-      isBlocked: false,
-    });
+    new Deferral().isDue(laneOf(900, 1), 'hold', 1, leftMs, { ...ROOM, unsettled: 900, unsettledBytes: 900 });
   assert.deepEqual([of(1_999), of(2_000)], [false, true]);
 });
 
@@ -82,8 +78,8 @@ test('a guess is cut by up to a quarter by chance, and the time that a merchant 
 });
 
 test('a merchant that comes to stand still gives up what it holds beyond its share, as far as confirms are expected', () => {
-  const deferral = new Deferral(ROOM);
-  const window = { unsettled: 500, unsettledBytes: 500, isBlocked: false };
+  const deferral = new Deferral();
+  const window = { ...ROOM, unsettled: 500, unsettledBytes: 500 };
   const lane = laneOf(120, 1);
   assert.equal(deferral.excess(lane, 'limit', window), 0);
   assert.equal(deferral.excess(lane, 'breaker', window), 70, 'an eighth of 900 - 500 may stay');
@@ -91,4 +87,18 @@ test('a merchant that comes to stand still gives up what it holds beyond its sha
   assert.equal(deferral.excess(lane, 'breaker', window), 40, 'of the tenth that is kept, 60 are taken');
   deferral.confirmed();
   assert.equal(deferral.excess(lane, 'breaker', window), 41);
+});
+
+test('so it does in bytes, when those are more than its share', () => {
+  const window = { ...ROOM, unsettled: 60, unsettledBytes: 60_000 };
+  const excess = new Deferral().excess(laneOf(60, 1_000), 'breaker', window);
+  assert.equal(excess, 57, 'an eighth of 90,000 - 60,000 may stay');
+  assert.equal(new Deferral().excess(laneOf(3, 1_000), 'breaker', window), 0);
+});
+
+test('when orders are large, a merchant may hold four times of what then has room, and not of what small ones had', () => {
+  const window = { ...ROOM, capacity: 75, unsettledBytes: 74_000 };
+  const lane = laneOf(74, 1_000);
+  assert.equal(new Deferral().isDue(lane, 'limit', 1_000, PLENTY_MS, { ...window, unsettled: 74 }), true);
+  assert.equal(new Deferral().isDue(laneOf(3, 1_000), 'limit', 1_000, PLENTY_MS, { ...window, unsettled: 74 }), false);
 });

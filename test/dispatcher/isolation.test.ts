@@ -112,6 +112,43 @@ test('merchants that contend for a budget share it by their weights', () => {
   }
 });
 
+test('hundreds of merchants that contend for a full budget share it by their weights', () => {
+  const weights = [1, 2, 5];
+  const merchants = Array.from({ length: 300 }, (_, n) => ({ id: `m${n}x`, weight: weights[n % 3] as number }));
+  const rig = new Rig({ concurrency: 400, prefetch: 100_000 }, ...merchants);
+  let made = 0;
+  const more = (merchantId: string): unknown => rig.receive({ identity: `${merchantId} ${++made}`, merchantId });
+  for (const { id } of merchants) for (let n = 0; n < 60; n++) more(id);
+  const random = seeded(1);
+  const inFlight: string[] = [];
+  const ended = new Map(weights.map((weight) => [weight, 0]));
+  let fewest = Number.POSITIVE_INFINITY;
+  for (let at = 0; at < 20_000; at++) {
+    inFlight.push(...rig.shards.handed.splice(0).map(({ delivery }) => delivery.identity));
+    rig.clock.pass(0.25);
+    if (at % 400 === 0) rig.dispatcher.tick();
+    const place = Math.floor(random() * inFlight.length);
+    const one = inFlight[place] as string;
+    inFlight[place] = inFlight.at(-1) as string;
+    inFlight.pop();
+    const entry = rig.entry(one);
+    const { lane } = entry;
+    if (at >= 5_000) {
+      ended.set(lane.merchant.weight, (ended.get(lane.merchant.weight) as number) + 1);
+      fewest = Math.min(fewest, inFlight.length);
+    }
+    rig.shards.inFlight.delete(entry);
+    rig.dispatcher.outcome(entry, DELIVERED);
+    rig.dispatcher.turn();
+    more(lane.merchantId);
+  }
+  assert.equal(fewest, 399, 'the budget was full');
+  for (const [weight, count] of ended) {
+    const part = count / 15_000 / (weight / 8);
+    assert.ok(Math.abs(part - 1) <= 0.1, `those of weight ${weight} got ${part} of what is theirs`);
+  }
+});
+
 test('merchants that answer after seconds leave half of the budget to those that answer at once', () => {
   const rig = new Rig({ concurrency: 20 }, { id: 's' }, { id: 't' }, { id: 'ok' });
   for (let n = 1; n <= 20; n++) known(rig, 'ok');
@@ -129,6 +166,62 @@ test('merchants that answer after seconds leave half of the budget to those that
   rig.end('s1');
   rig.dispatcher.tick();
   assert.equal(rig.handed().split(' ').length, 1);
+});
+
+test('among merchants that answer after seconds, those that wait come before those that have had their turn', () => {
+  const rig = new Rig({ concurrency: 20 }, { id: 's' }, { id: 't' }, { id: 'u' }, { id: 'ok' });
+  for (let n = 1; n <= 20; n++) known(rig, 'ok');
+  for (const merchant of ['s', 't', 'u']) {
+    rig.receiveAll(`${merchant}0`);
+    rig.clock.pass(5000);
+    rig.end(`${merchant}0`);
+  }
+  rig.handed();
+  rig.receiveAll(names('s', 60));
+  assert.equal(rig.handed().split(' ').length, 10, 'half of the budget');
+  rig.receiveAll('t1 u1 t2');
+  rig.dispatcher.tick();
+  assert.deepEqual([rig.handed(), gateOf(rig, 't'), gateOf(rig, 'u')], ['', 'slow', 'slow']);
+  const turns: string[] = [];
+  for (let n = 1; n <= 5; n++) {
+    rig.clock.pass(500);
+    rig.end(`s${n}`);
+    turns.push(rig.handed());
+    rig.dispatcher.tick();
+    assert.equal(rig.handed(), '');
+  }
+  assert.deepEqual(turns, ['s11', 't1', 'u1', 's12', 't2']);
+});
+
+test('that merchants like it hold half of the budget is said, and so is what would help', () => {
+  const rig = new Rig({ concurrency: 20 }, { id: 's' }, { id: 'ok' });
+  for (let n = 1; n <= 20; n++) known(rig, 'ok');
+  rig.receiveAll('s0');
+  rig.clock.pass(5000);
+  rig.end('s0');
+  rig.receiveAll(names('s', 60));
+  rig.dispatcher.tick();
+  rig.clock.pass(5000);
+  rig.dispatcher.tick();
+  const words = /50 orders wait because merchants that take many times what is usual .* 20 calls of --concurrency/;
+  assert.match(rig.dispatcher.snapshot().pressure ?? '', words);
+  assert.match(rig.warnings.at(-1) ?? '', words);
+});
+
+test('a merchant that refuses all at once makes nobody seem slow beside it', () => {
+  const rig = new Rig({ concurrency: 20 }, { id: 'no' }, { id: 'ok' });
+  for (let n = 1; n <= 50; n++) {
+    rig.receiveAll(`no${n}`);
+    rig.clock.pass(5);
+    rig.end(`no${n}`, { kind: 'rejected', reason: 'HTTP 401', status: 401 });
+    rig.receiveAll(`ok${n}`);
+    rig.clock.pass(600);
+    rig.end(`ok${n}`);
+  }
+  rig.handed();
+  rig.receiveAll(names('ok', 20));
+  assert.equal(rig.handed().split(' ').length, 10);
+  assert.equal(gateOf(rig, 'ok'), 'share');
 });
 
 test('a merchant that refuses is left alone, probed once, and served again when it answers', () => {

@@ -12,6 +12,8 @@ import { delivery, HandClock, merchant } from '../helpers/deliveries.ts';
 export class RecordingSource implements Source {
   epoch = 1;
   isBlocked = false;
+  capacity: number = 10_000;
+  capacityBytes: number = 2 ** 28;
   /** How often more was wanted. */
   wanted = 0;
   /** Events are published, and confirmed by hand; as RabbitmqSource does, whatever has become of the channel. */
@@ -61,7 +63,8 @@ export class RecordingSource implements Source {
   window(): Window {
     let unsettledBytes = 0;
     for (const { bytes } of this.#unsettled) unsettledBytes += bytes;
-    return { unsettled: this.#unsettled.size, unsettledBytes, isBlocked: this.isBlocked };
+    const { capacity, capacityBytes, isBlocked } = this;
+    return { unsettled: this.#unsettled.size, unsettledBytes, capacity, capacityBytes, isBlocked };
   }
 
   start(): Promise<void> {
@@ -123,11 +126,11 @@ export class Rig {
 
   constructor(options: Partial<DispatcherOptions> = {}, ...merchants: Partial<Merchant>[]) {
     for (const fields of merchants.length === 0 ? [{}] : merchants) this.have(fields);
+    this.source.capacity = options.prefetch ?? this.source.capacity;
     this.dispatcher = new Dispatcher(
       {
         concurrency: 100,
         prefetch: 10_000,
-        windowBytes: 2 ** 28,
         maxAttempts: 6,
         maxCrashes: 3,
         backoffMs: 1000,

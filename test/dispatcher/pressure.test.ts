@@ -14,8 +14,18 @@ function full(limit: number): Budget {
 }
 
 /** Orders that wait, and why. */
-function load(waiting: number, why: 'suspect' | 'share' | 'other' = 'other', unsettled = 0, isBlocked = false): Load {
-  return { waiting, unsettled, isBlocked, held: { suspect: 0, share: 0, [why]: waiting } };
+function load(waiting: number, why: keyof Load['held'] | 'other' = 'other', window: Partial<Load> = {}): Load {
+  const held = { suspect: 0, share: 0, slow: 0, [why]: waiting };
+  return {
+    waiting,
+    held,
+    unsettled: 0,
+    unsettledBytes: 0,
+    capacity: 100,
+    capacityBytes: 1000,
+    isBlocked: false,
+    ...window,
+  };
 }
 
 test('a budget that stays full while orders wait is said to be too small, after 5 s and once a minute', () => {
@@ -42,8 +52,20 @@ test('what else keeps orders waiting that a larger number would let go is said t
   const cases: readonly (readonly [Load, RegExp])[] = [
     [load(5, 'suspect'), /5 orders of merchants that nothing is known of wait: a larger --concurrency/],
     [load(5, 'share'), /5 orders wait because their merchants have their share of the 8 calls of --concurrency/],
-    [load(5, 'other', 100), /all 100 orders of --prefetch are in hand and cannot start, 0 of 8 calls are in flight/],
-    [load(5, 'other', 100, true), /all 100 orders of --prefetch are in hand .* the broker takes no messages/],
+    [
+      load(5, 'slow'),
+      /5 orders wait because merchants that take many times what is usual have their half of the 8 calls/,
+    ],
+    [
+      load(5, 'other', { unsettled: 100 }),
+      /all 100 orders that --prefetch has room for are in hand and cannot start, 0 of 8 calls are in flight: a larger --prefetch/,
+    ],
+    [load(5, 'other', { unsettled: 100, isBlocked: true }), /all 100 orders .* the broker takes no messages/],
+    [
+      load(5, 'other', { unsettled: 20, capacity: 20 }),
+      /all 20 orders that --window-bytes has room for .* a larger --window-bytes/,
+    ],
+    [load(5, 'other', { unsettled: 20, unsettledBytes: 1000 }), /all 20 orders that --window-bytes has room for/],
   ];
   for (const [each, words] of cases) {
     const pressure = new Pressure(100);

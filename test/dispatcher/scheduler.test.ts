@@ -37,6 +37,18 @@ test('a lane of weight 3 takes three turns where one of weight 1 takes one', () 
   assert.equal(turns(offered([lane('a', 3), lane('b'), lane('c', 2)]), 12), 'aaabccaaabcc');
 });
 
+test('a lane that has had its turn stands behind the others, whether it may start more or not', () => {
+  const scheduler = offered([lane('a'), lane('b'), lane('c')]);
+  assert.equal(scheduler.next(yes)?.merchantId, 'a');
+  const asked: string[] = [];
+  const no = ({ merchantId }: TestLane): boolean => {
+    asked.push(merchantId);
+    return false;
+  };
+  assert.equal(scheduler.next(no), undefined);
+  assert.deepEqual(asked, ['b', 'c', 'a']);
+});
+
 test('over a long run contending lanes share the turns exactly by weight', () => {
   const weights = fc.array(fc.integer({ min: 1, max: 100 }), { minLength: 1, maxLength: 30 });
   fc.assert(

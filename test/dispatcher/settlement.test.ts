@@ -129,6 +129,12 @@ test('a settlement says all that its carrying out needs', () => {
     [outcomeOf('throttled', 550_000), {}, { ...retry, delayMs: 512_000, notBefore: WALL + 550_000 }],
     [outcomeOf('throttled', 5000), { leftMs: 7000 }, { ...retry, delayMs: 4000, notBefore: WALL + 5000 }],
     [outcomeOf('deferred', 3000), {}, { kind: 'defer', delayMs: 4000, reason: 'why', returns: 0 }],
+    // A guess: there is no rung for all of it, and it ends past the deadline.
+    [
+      { kind: 'deferred', reason: 'why', delayMs: 950_000, atLeastMs: 0 },
+      { leftMs: 900_000 },
+      { kind: 'defer', delayMs: 512_000, reason: 'why' },
+    ],
     [outcomeOf('deferred', 550_000), {}, { kind: 'defer', delayMs: 512_000, reason: 'why', notBefore: WALL + 550_000 }],
     [
       outcomeOf('not-sent'),

@@ -86,6 +86,26 @@ for (const latencyMs of [100, 1000, 4000]) {
   });
 }
 
+for (const [why, says] of [
+  ['a standstill', (now: number) => now >= DROP_S * 1000 && now < (DROP_S + 15) * 1000 && FAILED],
+  ['one that refuses all above 5', (now: number, inFlight: number) => inFlight >= capacity(now) && REFUSED],
+] as const) {
+  test(`a merchant whose calls take more than half of the time-out gets 50 at once again after ${why}`, () => {
+    const random = seeded(1);
+    let busyUntil: number[] = [];
+    const { taken } = serve((now) => {
+      busyUntil = busyUntil.filter((until) => until > now);
+      const not = says(now, busyUntil.length);
+      if (not !== false) return [not, REFUSAL_MS];
+      const ms = 9_000 + 2_000 * random();
+      busyUntil.push(now + ms);
+      return [ANSWERED, ms];
+    }, END_S);
+    const after = mean(taken, END_S - 30, END_S) * 10;
+    assert.ok(after >= 45, `${after} at once after`);
+  });
+}
+
 test('a merchant that refuses more than 5 a second gets 5 a second, and later 50 again', () => {
   let tokens = 0;
   let filledAt = 0;

@@ -213,6 +213,16 @@ test('a merchant that has stood still begins anew with one call at a time, and s
   assert.ok((values.at(-1) as number) >= 10, values.join());
 });
 
+test('whoever resumes a paused merchant ends its hold, too', () => {
+  const lane = new Lane<Waiting>(merchant({}), 0);
+  lane.holdUntil = 86_400_000;
+  lane.merchant = merchant({ paused: true });
+  assert.equal(lane.gate(0), 'pause');
+  lane.merchant = merchant({ paused: true, ratePerSecond: 5 });
+  lane.merchant = merchant({});
+  assert.equal(lane.gate(0), undefined);
+});
+
 test('an answer with a time to be left alone holds it, whatever its status, and none shortens a hold', () => {
   const lane1 = lane();
   call(lane1, 0, 100, { ...ANSWERED, retryAfterMs: 30_000 });

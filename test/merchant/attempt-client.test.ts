@@ -267,6 +267,12 @@ test('a DeliveryError names its outcome, anything else is failed', (t) => {
   }
   const foreign = Object.assign(new Error('why'), { name: 'DeliveryError', outcome: 'rejected' });
   assert.deepEqual(attempt.outcomeOf(foreign), { kind: 'rejected', reason: 'why' }, 'from another copy of the package');
+  const never = new DeliveryError('throttled', 'why', { retryAfterMs: 1.7e12 });
+  assert.deepEqual(
+    attempt.outcomeOf(never),
+    { kind: 'throttled', reason: 'why', retryAfterMs: 86_400_000 },
+    'a day at most',
+  );
   const unheardOf = Object.assign(new Error('why'), { name: 'DeliveryError', outcome: 'later', retryAfterMs: -1 });
   assert.deepEqual(attempt.outcomeOf(unheardOf), {
     kind: 'failed',

@@ -11,9 +11,10 @@ const broker = await withBroker();
 const KB = 1000;
 const WINDOW = 2 * 2 ** 20;
 
-function orders(name: string, count: number, bytes: number): Message[] {
+/** For one merchant, or for fifty. */
+function orders(name: string, count: number, bytes: number, merchant?: string): Message[] {
   return Array.from({ length: count }, (_, n) => {
-    const body = { id: `${name}-${n}`, merchant_id: `m-${n % 50}`, note: 'x'.repeat(bytes) };
+    const body = { id: `${name}-${n}`, merchant_id: merchant ?? `m-${n % 50}`, note: 'x'.repeat(bytes) };
     return { messageId: `${name}-${n}`, body };
   });
 }
@@ -99,4 +100,21 @@ test('no more is taken than the budget has room for, and one more of the steps i
   await target.until('all', () => target.received.length === 2000 && target.open === 0);
   const peak = Math.max(...readings(worker).map(({ unsettled }) => unsettled));
   assert.ok(peak < 1000, `${peak} of 2,000 were taken at once`);
+});
+
+test('a merchant with more large orders than it can take leaves room for the others', async (t) => {
+  const queue = broker.queueName();
+  const doors = gate();
+  const target = await Target.start(t, ({ key }) => (key.startsWith('flood') ? doors.respond() : { status: 200 }));
+  const options = { url: target.urlTemplate, merchantConcurrency: 2, windowBytes: WINDOW, statsIntervalMs: 50 };
+  const worker = await startWorker(t, { broker: [broker.url], queue, ...options });
+  await put(broker, queue, ...orders('flood', 60, 100 * KB, 'slow'));
+  await target.until('as many of its calls as it takes', () => target.open === 2);
+  await put(broker, queue, ...orders('other', 20, 100 * KB));
+  await target.until('all of the others', () => target.received.length === 22);
+  doors.open();
+  await target.until('all', () => target.received.length === 80 && target.open === 0);
+  worker.drain();
+  assert.equal((await worker.done).unfinished, 0);
+  assert.equal(target.receipts.duplicates, 0);
 });

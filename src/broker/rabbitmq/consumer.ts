@@ -1,5 +1,6 @@
 import type { Channel, ChannelModel, ConsumeMessage } from 'amqplib';
 import { messageOf } from '../../errors.ts';
+import { USABLE } from '../source.ts';
 import { type AckWindow, AckWriter, type Unacked } from './acks.ts';
 import { CALL_LIMIT_MS, within } from './within.ts';
 
@@ -72,8 +73,6 @@ const POLL_MS = 5;
 /** The most that one channel is given, unless that took more channels than this. */
 const PART = 512;
 const MOST_PARTS = 32;
-/** Room left for messages that are larger than the others were. */
-const HEADROOM = 0.75;
 const GROWTH = 4;
 /** Weight of one message in the smoothed size. */
 const WEIGHT = 1 / 64;
@@ -143,6 +142,11 @@ export class Consumer {
 
   get unsettledBytes(): number {
     return this.#live?.bytes ?? 0;
+  }
+
+  /** How many of the size of those that are here, or came last, it would let come. */
+  get capacity(): number {
+    return this.#fit(this.#live === undefined ? this.#meanBytes : this.#typicalBytes(this.#live));
   }
 
   isCurrent(epoch: number): boolean {
@@ -286,22 +290,26 @@ export class Consumer {
     if (live.bytes <= windowBytes && live.prefetch > 0) return; // as nearly always
     if (this.#stopping || live.changing) return;
     if (live.prefetch > 0) this.#change(live, () => this.#cancel(live));
-    else if (live.bytes <= windowBytes * HEADROOM) {
+    else if (live.bytes <= windowBytes * USABLE) {
       const fit = Math.min(this.#fit(this.#meanBytes), this.#room(live));
       if (fit > 0) this.#change(live, () => this.#consume(live, fit));
     }
   }
 
   #grow(live: Live): void {
-    // All that may come is here: when it takes little room, what came before does not matter.
-    const fit = Math.min(this.#fit(Math.min(this.#meanBytes, live.bytes / live.unsettled)), this.#room(live));
+    const fit = Math.min(this.#fit(this.#typicalBytes(live)), this.#room(live));
     if (fit > live.prefetch) this.#change(live, () => this.#consume(live, Math.min(fit, live.prefetch * GROWTH)));
+  }
+
+  /** When what is here takes little room, what came before does not matter. */
+  #typicalBytes({ unsettled, bytes }: Live): number {
+    return unsettled === 0 ? this.#meanBytes : Math.min(this.#meanBytes, bytes / unsettled);
   }
 
   /** As many as fit in the window, if they are of this size. */
   #fit(bytes: number): number {
     const { prefetch, windowBytes } = this.#options;
-    return Math.max(1, Math.min(prefetch, Math.floor((windowBytes * HEADROOM) / Math.max(1, bytes))));
+    return Math.max(1, Math.min(prefetch, Math.floor((windowBytes * USABLE) / Math.max(1, bytes))));
   }
 
   /** What consumers may have unsettled beside what is left of cancelled ones, which the broker counts against no prefetch. */

@@ -5,7 +5,7 @@ import { RUNGS_MS } from '../../ladder.ts';
 import type { OutcomeEvent, Settlement } from '../../outcome.ts';
 import { countHeader, DELIVERY_COUNT } from '../codec/headers.ts';
 import { type CodecOptions, JsonCodec } from '../codec/json.ts';
-import type { Delivery, Sink, Source, Window } from '../source.ts';
+import { type Delivery, type Sink, type Source, USABLE, type Window } from '../source.ts';
 import type { Unacked } from './acks.ts';
 import { announce } from './announce.ts';
 import { Consumer, type Held, type Subscription } from './consumer.ts';
@@ -178,8 +178,9 @@ export class RabbitmqSource implements Source {
   }
 
   window(): Window {
-    const { unsettled, unsettledBytes } = this.#consumer;
-    return { unsettled, unsettledBytes, isBlocked: this.#publisher.isBlocked };
+    const { unsettled, unsettledBytes, capacity } = this.#consumer;
+    const capacityBytes = this.#options.windowBytes * USABLE;
+    return { unsettled, unsettledBytes, capacity, capacityBytes, isBlocked: this.#publisher.isBlocked };
   }
 
   /** Orders can be taken and settled. */

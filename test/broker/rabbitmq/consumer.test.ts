@@ -112,6 +112,16 @@ test('it consumes with its prefetch, and counts what is unsettled', async () => 
   assert.equal(channel.written.length, 1);
 });
 
+test('it tells how many can be in hand, by the size of what is', async () => {
+  const rig = new Rig({ maxMessageBytes: 1 });
+  assert.equal(rig.consumer.capacity, 100, 'nothing has come: the prefetch');
+  const channel = await rig.open();
+  channel.deliver(50);
+  assert.equal(rig.consumer.capacity, 15, 'three quarters of 1,000 bytes');
+  for (let i = 0; i < 200; i++) channel.deliver(2);
+  assert.equal(rig.consumer.capacity, 100, 'those that are here are small');
+});
+
 test('a delivery of a channel that is gone cannot be acked on the next one', async () => {
   const rig = new Rig();
   const first = await rig.open(1);
