@@ -7,10 +7,12 @@ import { type Machine, readResults } from './results.ts';
 import type { Figure, Row } from './scenario.ts';
 import { scenarioOf } from './scenarios/index.ts';
 
-/** One panel a case: each run a point, the median a bar over them. */
+/** One panel a case: each run a point, the median a bar over them. Cases with one system only where there are no others. */
 export async function plot(title: string, figure: Figure, machine: Machine, rows: readonly Row[]): Promise<string> {
   const values = rows.map((row) => ({ case: row.case, system: row.system, value: figure.of(row) }));
-  const cases = [...new Set(values.map((value) => value.case))];
+  const byCase = Map.groupBy(values, (value) => value.case);
+  const compared = [...byCase].filter(([, of]) => new Set(of.map(({ system }) => system)).size > 1);
+  const cases = (compared.length > 0 ? compared : [...byCase]).map(([of]) => of);
   const systems = [...new Set(values.map((value) => value.system))];
   const color = { field: 'system', type: 'nominal' as const, legend: null, scale: { domain: systems } };
   const y = { field: 'system', type: 'nominal' as const, title: null, sort: null };

@@ -31,6 +31,8 @@ const MERCHANTS = 600;
 const WARMUP = 600;
 const MOST_JOBS = 6000;
 const LATENCY_MS = 5_000;
+/** Of a job that calls nobody. */
+const JOB_BYTES = 300;
 
 const label = ({ publishers, jobs, work }: TableRow): string => `${publishers} x ${jobs} jobs ${work}`;
 const CALLS = label(CALLING[1] as TableRow);
@@ -87,14 +89,15 @@ function run(peer: Peer, work: Work, rows: readonly TableRow[]): Run {
         try {
           const done = (orders: number): Promise<number> =>
             within(running, merchants?.accepted(orders) ?? running.ended(orders));
+          const jobs = { merchants: MERCHANTS, ...(calls ? {} : { bytes: JOB_BYTES }) };
           let published = WARMUP;
-          await inbox.publish({ orders: published, merchants: MERCHANTS, seed: 100 + pair });
+          await inbox.publish({ ...jobs, orders: published, seed: 100 + pair });
           await done(published);
           const measured: Measured[] = [];
           for (const row of rows) {
             const orders = row.publishers * row.jobs;
             const before = usageOf(running.pid);
-            const batch = inbox.publish({ orders, merchants: MERCHANTS, seed: pair });
+            const batch = inbox.publish({ ...jobs, orders, seed: pair });
             published += orders;
             const [{ begunAt }, endedAt] = await Promise.all([batch, done(published)]);
             const after = usageOf(running.pid);
