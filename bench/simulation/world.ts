@@ -1,4 +1,5 @@
-import { type Delivery, type Sink, type Source, USABLE, type Window } from '../../src/broker/source.ts';
+import type { Delivery, Sink, Source, Window } from '../../src/broker/source.ts';
+import { USABLE } from '../../src/window.ts';
 import { Dispatcher } from '../../src/dispatcher/dispatcher.ts';
 import type { Entry } from '../../src/dispatcher/ledger.ts';
 import { shardOf } from '../../src/dispatcher/shard-key.ts';

@@ -1,8 +1,8 @@
 import { Registry } from '@prometheus-io/client';
-import { USABLE } from '../broker/source.ts';
 import { type HistogramReading, LATENCY_BOUNDS } from '../histogram.ts';
 import type { ProcessReadings } from '../readings.ts';
 import type { LaneStats } from '../stats.ts';
+import { USABLE } from '../window.ts';
 
 type Labels = Readonly<Record<string, string>>;
 type Samples = readonly (readonly [labels: Labels, value: number])[];

@@ -53,9 +53,6 @@ export interface Sink {
   lost(epoch: number): void;
 }
 
-/** The part of --window-bytes that deliveries are asked for: the rest is room for some that are larger than the others were. */
-export const USABLE = 0.75;
-
 export interface Window {
   readonly unsettled: number;
   readonly unsettledBytes: number;

@@ -81,7 +81,7 @@ test('values come through, and what a merchant is called cannot break the format
     'orderlane_dead_letters_total{reason="rejected"} 2',
     'orderlane_unsettled_bytes 600',
     'orderlane_unsettled_limit_bytes 1024',
-    'orderlane_budget_used_ratio{budget="window_bytes"} 0.5859375',
+    'orderlane_budget_used_ratio{budget="window_bytes"} 0.78125',
     'orderlane_orders_in_flight_limit 4000',
     'orderlane_broker_connected 1',
     'orderlane_oldest_unsettled_age_seconds 1.5',

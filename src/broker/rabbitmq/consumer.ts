@@ -1,6 +1,6 @@
 import type { Channel, ChannelModel, ConsumeMessage } from 'amqplib';
 import { messageOf } from '../../errors.ts';
-import { USABLE } from '../source.ts';
+import { USABLE } from '../../window.ts';
 import { type AckWindow, AckWriter, type Unacked } from './acks.ts';
 import { CALL_LIMIT_MS, within } from './within.ts';
 
