@@ -16,7 +16,8 @@ export async function plot(title: string, figure: Figure, machine: Machine, rows
   const systems = [...new Set(values.map((value) => value.system))];
   const color = { field: 'system', type: 'nominal' as const, legend: null, scale: { domain: systems } };
   const y = { field: 'system', type: 'nominal' as const, title: null, sort: null };
-  const x = { field: 'value', type: 'quantitative' as const, title: `${figure.name},${figure.unit}` };
+  const unit = figure.unit === '' ? '' : `,${figure.unit}`;
+  const x = { field: 'value', type: 'quantitative' as const, title: `${figure.name}${unit}` };
   const panel = (of: string) => ({
     title: of,
     data: { values: values.filter((value) => value.case === of) },

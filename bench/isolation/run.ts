@@ -27,6 +27,8 @@ const STALLED_S = 75;
 const WARM_S = 2;
 const SATURATING_WARMUP = 20_000;
 const SATURATING_ORDERS = 40_000;
+/** The part of them that counts. */
+const SATURATED = 0.75;
 
 export interface Setup {
   readonly budget: number;
@@ -87,7 +89,8 @@ export function run(setup: Setup, peer: Peer, fault: Fault | undefined): Promise
 
 /**
  * How many orders a second this system brings through this machine, publisher, broker and merchants on it too, when nothing is
- * wrong: from the first that is published to the last answer.
+ * wrong: from the first that is published until three quarters are answered. What comes later is of the busiest merchants, which
+ * had more than they take at once and had to wait for it on the ladder: then the machine has little to do.
  */
 export function saturation(peer: Peer): Promise<number> {
   return withMerchants(scenarioOf(undefined, castOf(0, 1), 1), async (stage) => {
@@ -98,10 +101,10 @@ export function saturation(peer: Peer): Promise<number> {
       const published = await stage.publish(['--generate', String(SATURATING_ORDERS), '--seed', '1', '--ids', 'run']);
       await within(running, stage.accepted(SATURATING_WARMUP + SATURATING_ORDERS));
       const receipts = await stage.receipts();
-      const answers = published.map(({ key }) => receipts.get(key)?.acceptedAt ?? Number.NaN);
+      const answers = published.map(({ key }) => receipts.get(key)?.acceptedAt ?? Number.NaN).sort((a, b) => a - b);
       const begun = published.reduce((first, { intendedAt }) => Math.min(first, intendedAt), Number.POSITIVE_INFINITY);
-      const ended = answers.reduce((last, at) => Math.max(last, at), 0);
-      return (SATURATING_ORDERS * 1000) / (ended - begun);
+      const counted = Math.ceil(SATURATING_ORDERS * SATURATED);
+      return (counted * 1000) / ((answers[counted - 1] as number) - begun);
     } finally {
       await running.stop();
     }
