@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import { IncomingMessage } from 'node:http';
 import { messageOf } from './errors.ts';
+import { isJson } from './is-json.ts';
 import { brief } from './outcome.ts';
 import type { ThreadOutcome } from './protocol.ts';
 
@@ -59,15 +60,6 @@ export function withAnswer(outcome: ThreadOutcome, answer: string | undefined): 
 
 function omitted(why: string): string {
   return `"answerOmitted":${JSON.stringify(brief(why, 200))}`;
-}
-
-function isJson(text: string): boolean {
-  try {
-    JSON.parse(text);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 /** Where a cut at the limit falls between two characters of UTF-8. */

@@ -4,6 +4,7 @@ import { answerOf, returnedOf, withAnswer } from '../answer.ts';
 import { systemClock } from '../clock.ts';
 import { messageOf } from '../errors.ts';
 import type { Context, Handler, HandlerLog } from '../handler.ts';
+import { isJson } from '../is-json.ts';
 import { AttemptClient } from '../merchant/attempt-client.ts';
 import { forward } from '../merchant/forward.ts';
 import type { HttpClient } from '../merchant/http-client.ts';
@@ -12,7 +13,6 @@ import { brief } from '../outcome.ts';
 import { type Batch, ORDER_FIELDS, outcomeCode, SENDING, type ThreadOutcome } from '../protocol.ts';
 import { redact } from '../redact.ts';
 import { NONE, type SlotTable } from '../slot-table.ts';
-import { isJson } from './is-json.ts';
 
 /** An order's place in the slot table, for as long as the slot has this generation. */
 export interface Place {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { isJson } from '../../src/shard/is-json.ts';
+import { isJson } from '../src/is-json.ts';
 
 /** The oracle. */
 function parses(text: string): boolean {
