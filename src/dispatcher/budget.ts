@@ -112,7 +112,7 @@ export class Budget {
   }
 
   /** A call of this shard delivered its order. The quantile is followed as in Ma, Muthukrishnan and Sandler, "Frugal Streaming", 2013. */
-  answered(shard: number, latencyMs: number): void {
+  delivered(shard: number, latencyMs: number): void {
     const usual = this.#usual[shard] ?? latencyMs;
     const step = latencyMs > usual ? USUAL_QUANTILE : USUAL_QUANTILE - 1;
     // From zero, no number of steps would lead away.

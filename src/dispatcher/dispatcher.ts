@@ -4,6 +4,7 @@ import type { Directory } from '../merchant/directory.ts';
 import type { ThreadOutcome } from '../protocol.ts';
 import type { LanePage, LaneQuery, Readings } from '../readings.ts';
 import type { Stats } from '../stats.ts';
+import { BlockedLanes } from './blocked.ts';
 import { Budget } from './budget.ts';
 import { Containment } from './containment.ts';
 import { Deferral, deferred } from './deferral.ts';
@@ -46,9 +47,7 @@ export class Dispatcher implements Sink {
   readonly #scheduler = new Scheduler<Entry>();
   readonly #containment = new Containment();
   /** Lanes with waiting orders that a gate holds: each is offered again a few times a second. All others with such are in line. */
-  readonly #blocked = new Set<Lane<Entry>>();
-  /** Those that `slow` holds, longest first: what becomes free is offered to them before it is to whoever gave it back. */
-  readonly #slow = new Set<Lane<Entry>>();
+  readonly #blocked = new BlockedLanes();
   readonly #budget: Budget;
   readonly #pressure: Pressure;
   readonly #deferral: Deferral;
@@ -189,7 +188,7 @@ export class Dispatcher implements Sink {
     const now = this.#parts.clock.now();
     const { servesSlow } = this.#budget;
     this.#flight.cameBack(entry, outcome, now);
-    if (!servesSlow && this.#budget.servesSlow) this.#offerSlow();
+    if (!servesSlow && this.#budget.servesSlow) this.#offer(this.#blocked.takeSlow());
     this.#offer(entry.lane);
     if (this.#containment.cameBack(entry)) for (const each of this.#containment.quarantined) this.#offer(each);
     noteOutcome(entry, outcome, now, this.#parts.log);
@@ -256,14 +255,12 @@ export class Dispatcher implements Sink {
     this.#refreshLanes();
     this.#budget.age(now);
     const held = { suspect: 0, share: 0, slow: 0 };
-    for (const lanes of [this.#slow, this.#blocked]) {
-      for (const lane of lanes) {
-        const gate = this.#gates.of(lane, now);
-        if (gate === 'share' || gate === 'slow' || (gate === 'suspect' && !lane.isHanging)) held[gate] += lane.waiting;
-        this.#offer(lane);
-      }
-      lanes.clear();
+    for (const lane of this.#blocked) {
+      const gate = this.#gates.of(lane, now);
+      if (gate === 'share' || gate === 'slow' || (gate === 'suspect' && !lane.isHanging)) held[gate] += lane.waiting;
+      this.#offer(lane);
     }
+    this.#blocked.clear();
     this.#pump(now);
     const load = { waiting: this.#waiting, held, ...this.#parts.source.window() };
     const lack = this.#pressure.judge(this.#budget, load, now);
@@ -346,7 +343,6 @@ export class Dispatcher implements Sink {
 
   /** Every lane with orders that wait, be it twice, and not the 100,000 that may be idle beside them. */
   *#withWaiting(): Generator<Lane<Entry>> {
-    yield* this.#slow;
     yield* this.#blocked;
     yield* this.#scheduler;
   }
@@ -376,17 +372,9 @@ export class Dispatcher implements Sink {
     if (lane.waiting === 0) return false;
     const gate = this.#gates.of(lane, this.#now);
     if (gate === undefined) return true;
-    (gate === 'slow' ? this.#slow : this.#blocked).add(lane);
+    this.#blocked.add(lane, gate);
     return false;
   };
-
-  /** The one that has waited longest; a tick offers all. */
-  #offerSlow(): void {
-    const [lane] = this.#slow;
-    if (lane === undefined) return;
-    this.#slow.delete(lane);
-    this.#offer(lane);
-  }
 
   #lookAfter(now: number): void {
     this.#waiting -= this.#upkeep.part(now);
@@ -401,8 +389,8 @@ export class Dispatcher implements Sink {
     this.#offer(lane);
   }
 
-  #offer(lane: Lane<Entry>): void {
-    if (lane.waiting > 0) this.#scheduler.offer(lane);
+  #offer(lane: Lane<Entry> | undefined): void {
+    if (lane !== undefined && lane.waiting > 0) this.#scheduler.offer(lane);
   }
 }
 

@@ -41,7 +41,7 @@ export class Flight {
     const tookMs = now - entry.startedAt;
     this.#parts.settlements.tally.called.observe(tookMs);
     // Not what refuses at once: with a busy merchant that does, all others would seem slow beside it.
-    if (outcome.kind === 'delivered') this.#parts.budget.answered(entry.lane.shard, tookMs);
+    if (outcome.kind === 'delivered') this.#parts.budget.delivered(entry.lane.shard, tookMs);
     this.#end(entry, tellsNothing(entry, outcome, now) ? NEITHER : endingOf(outcome), now);
   }
 

@@ -32,7 +32,7 @@ function end(budget: Budget, call: Call): void {
 /** On which calls of a shard are answered quickly. */
 function answering(limit: number): Budget {
   const budget = new Budget(limit);
-  budget.answered(0, 1);
+  budget.delivered(0, 1);
   return budget;
 }
 
@@ -43,7 +43,7 @@ test('as long as a shard has no answer at all, no call of it is over age', () =>
   start(budget, lane, 0);
   budget.age(14_000);
   assert.equal(budget.overAge, 0);
-  budget.answered(0, 80);
+  budget.delivered(0, 80);
   budget.age(14_100);
   assert.equal(budget.overAge, 1);
 });
@@ -54,7 +54,7 @@ test('merchants that answer but take many times what is usual hold half of the b
   slow.latencyMs = 5000;
   const calls = Array.from({ length: 4 }, () => start(budget, slow, 0));
   assert.equal(budget.servesSlow, true);
-  for (let i = 0; i < 100; i++) budget.answered(0, 80);
+  for (let i = 0; i < 100; i++) budget.delivered(0, 80);
   calls.push(start(budget, slow, 0));
   assert.deepEqual([budget.isSlow(quick), budget.isSlow(slow), budget.servesSlow], [false, true, false]);
   end(budget, calls[0] as Call);
@@ -84,7 +84,7 @@ test('of a large budget many merchants can use all: a two-hundredth is always th
 
 test('a call is over age past four times its merchant’s usual latency, and half a second at least', () => {
   const budget = new Budget(100);
-  budget.answered(0, 1);
+  budget.delivered(0, 1);
   const quick = new TestLane();
   const slow = new TestLane();
   slow.latencyMs = 500;
@@ -104,14 +104,14 @@ test('while a shard needs long for its quickest answers, its calls are not over 
   const budget = new Budget(100);
   const lane = new TestLane();
   start(budget, lane, 0);
-  budget.answered(0, 0);
-  for (let i = 0; i < 1000; i++) budget.answered(0, 1000);
+  budget.delivered(0, 0);
+  for (let i = 0; i < 1000; i++) budget.delivered(0, 1000);
   budget.age(3000);
   assert.equal(budget.overAge, 0);
-  for (let i = 0; i < 300; i++) budget.answered(0, i % 2 === 0 ? 80 : 5000);
+  for (let i = 0; i < 300; i++) budget.delivered(0, i % 2 === 0 ? 80 : 5000);
   budget.age(3000);
   assert.equal(budget.overAge, 1, 'half of its answers are quick');
-  for (let i = 0; i < 1000; i++) budget.answered(0, 2000);
+  for (let i = 0; i < 1000; i++) budget.delivered(0, 2000);
   budget.age(3100);
   assert.equal(budget.overAge, 0, 'a call is judged anew each time');
 });
