@@ -90,6 +90,8 @@ const WEIGHT = 1 / 64;
  * cancelled comes again as redelivered (seen with 3.10), and a redelivered order counts as possibly sent.
  */
 export class Consumer {
+  /** What deliveries are asked for. */
+  readonly capacityBytes: number;
   readonly #options: ConsumerOptions;
   readonly #events: ConsumerEvents;
   #live: Live | undefined;
@@ -101,6 +103,7 @@ export class Consumer {
 
   constructor(options: ConsumerOptions, events: ConsumerEvents) {
     this.#options = options;
+    this.capacityBytes = options.windowBytes * USABLE;
     this.#meanBytes = options.maxMessageBytes;
     this.#events = events;
   }
@@ -290,7 +293,7 @@ export class Consumer {
     if (live.bytes <= windowBytes && live.prefetch > 0) return; // as nearly always
     if (this.#stopping || live.changing) return;
     if (live.prefetch > 0) this.#change(live, () => this.#cancel(live));
-    else if (live.bytes <= windowBytes * USABLE) {
+    else if (live.bytes <= this.capacityBytes) {
       const fit = Math.min(this.#fit(this.#meanBytes), this.#room(live));
       if (fit > 0) this.#change(live, () => this.#consume(live, fit));
     }
@@ -308,8 +311,7 @@ export class Consumer {
 
   /** As many as fit in the window, if they are of this size. */
   #fit(bytes: number): number {
-    const { prefetch, windowBytes } = this.#options;
-    return Math.max(1, Math.min(prefetch, Math.floor((windowBytes * USABLE) / Math.max(1, bytes))));
+    return Math.max(1, Math.min(this.#options.prefetch, Math.floor(this.capacityBytes / Math.max(1, bytes))));
   }
 
   /** What consumers may have unsettled beside what is left of cancelled ones, which the broker counts against no prefetch. */

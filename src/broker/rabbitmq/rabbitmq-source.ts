@@ -5,7 +5,6 @@ import { RUNGS_MS } from '../../ladder.ts';
 import type { OutcomeEvent, Settlement } from '../../outcome.ts';
 import { countHeader, DELIVERY_COUNT } from '../codec/headers.ts';
 import { type CodecOptions, JsonCodec } from '../codec/json.ts';
-import { USABLE } from '../../window.ts';
 import type { Delivery, Sink, Source, Window } from '../source.ts';
 import type { Unacked } from './acks.ts';
 import { announce } from './announce.ts';
@@ -179,8 +178,7 @@ export class RabbitmqSource implements Source {
   }
 
   window(): Window {
-    const { unsettled, unsettledBytes, capacity } = this.#consumer;
-    const capacityBytes = this.#options.windowBytes * USABLE;
+    const { unsettled, unsettledBytes, capacity, capacityBytes } = this.#consumer;
     return { unsettled, unsettledBytes, capacity, capacityBytes, isBlocked: this.#publisher.isBlocked };
   }
 
