@@ -27,8 +27,8 @@ const STALLED_S = 75;
 const WARM_S = 2;
 const SATURATING_WARMUP = 20_000;
 const SATURATING_ORDERS = 40_000;
-/** The part of them that counts. */
-const SATURATED = 0.75;
+/** So many of them count: three quarters. */
+const SATURATING_COUNTED = 30_000;
 
 export interface Setup {
   readonly budget: number;
@@ -103,8 +103,7 @@ export function saturation(peer: Peer): Promise<number> {
       const receipts = await stage.receipts();
       const answers = published.map(({ key }) => receipts.get(key)?.acceptedAt ?? Number.NaN).sort((a, b) => a - b);
       const begun = published.reduce((first, { intendedAt }) => Math.min(first, intendedAt), Number.POSITIVE_INFINITY);
-      const counted = Math.ceil(SATURATING_ORDERS * SATURATED);
-      return (counted * 1000) / ((answers[counted - 1] as number) - begun);
+      return (SATURATING_COUNTED * 1000) / ((answers[SATURATING_COUNTED - 1] as number) - begun);
     } finally {
       await running.stop();
     }

@@ -34,9 +34,10 @@ test('a seed is one run, to its last event', async () => {
   assert.notDeepEqual(await traceOf(12), first);
 });
 
-for (const [error, path, name, shows] of [
+// The last is the seed to begin with, where an earlier one shows it by another sign.
+for (const [error, path, name, shows, first = 1] of [
   ['an ack before the confirm', 'broker/rabbitmq/publisher.ts', 'ack-before-confirm', /was acknowledged, but/],
-  ['a join by order ID', 'dispatcher/ledger.ts', 'join-by-order-id', /was acknowledged, (but|and no event)/],
+  ['a join by order ID', 'dispatcher/ledger.ts', 'join-by-order-id', /was acknowledged, but/, 2],
   [
     'a slot reused without its generation',
     'dispatcher/shard-slots.ts',
@@ -54,7 +55,7 @@ for (const [error, path, name, shows] of [
   ['an event ID that changes', 'broker/codec/cloud-event.ts', 'event-id-by-chance', /both tell/],
 ] as const) {
   test(`${error} is found within 1,000 seeds`, async (t) => {
-    const last = (await untilFound({ first: 1, seeds: 1000, broken: { [path]: planted(name) } })).at(-1);
+    const last = (await untilFound({ first, seeds: 1000, broken: { [path]: planted(name) } })).at(-1);
     assert.match(last?.finding ?? 'nothing', shows);
     t.diagnostic(`seed ${last?.seed}: ${last?.finding}`);
   });
