@@ -5,7 +5,9 @@
  */
 const HEARTBEAT = 0;
 const RUNNING = 1;
-const HEADER = 2;
+const BEGUN = 2;
+const AWAITED = 3;
+const HEADER = 4;
 const STATE_BITS = 8;
 const STATE_MASK = (1 << STATE_BITS) - 1;
 const GENERATION_MASK = (1 << (31 - STATE_BITS)) - 1;
@@ -51,6 +53,22 @@ export class SlotTable {
 
   heartbeat(): number {
     return Atomics.load(this.#words, HEARTBEAT);
+  }
+
+  /** The thread has begun so many orders more. Returns whether the main thread waits to hear of it. */
+  begin(orders: number): boolean {
+    Atomics.add(this.#words, BEGUN, orders);
+    return Atomics.load(this.#words, AWAITED) !== 0 && Atomics.exchange(this.#words, AWAITED, 0) !== 0;
+  }
+
+  /** How many orders threads have begun, counted around at 32 bits. */
+  begun(): number {
+    return Atomics.load(this.#words, BEGUN);
+  }
+
+  /** The thread is to tell when it has begun more. What it begins meanwhile it may not tell: look again afterwards. */
+  awaitBegun(): void {
+    Atomics.store(this.#words, AWAITED, 1);
   }
 
   /**

@@ -94,3 +94,14 @@ test('a stray callback of an order that is over does not name the next one in it
   table.running(0, second);
   assert.equal(table.lastRunning(), 0);
 });
+
+test('the main thread knows how many orders were begun, and is told once of more when it waits for that', () => {
+  const main = new SlotTable(2);
+  const thread = new SlotTable(2, main.buffer);
+  assert.equal(thread.begin(3), false);
+  assert.equal(main.begun(), 3);
+  main.awaitBegun();
+  assert.deepEqual([thread.begin(2), thread.begin(1)], [true, false]);
+  assert.equal(main.begun(), 6);
+  assert.deepEqual([main.state(0), main.state(1)], [0, 0]);
+});

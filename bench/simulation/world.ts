@@ -97,6 +97,7 @@ export class World {
         shards: {
           shardOf: (merchantId) => shardOf(merchantId, SHARDS),
           isReady: () => true,
+          hasRoom: () => true,
           hand: (entry) => this.#call(entry, dispatcher),
           forget: () => undefined,
           stats: () => [],

@@ -32,7 +32,7 @@ export interface DispatcherOptions extends SettlementOptions {
 
 export interface DispatcherParts extends SettlementParts {
   readonly source: Source;
-  readonly shards: Pick<ShardPool, 'shardOf' | 'isReady' | 'hand' | 'forget' | 'stats'>;
+  readonly shards: Pick<ShardPool, 'shardOf' | 'isReady' | 'hasRoom' | 'hand' | 'forget' | 'stats'>;
   readonly directory: Pick<Directory, 'find'>;
 }
 
@@ -44,7 +44,7 @@ export interface DispatcherParts extends SettlementParts {
 export class Dispatcher implements Sink {
   readonly #parts: DispatcherParts;
   readonly #lanes: Lanes;
-  readonly #scheduler = new Scheduler<Entry>();
+  readonly #scheduler: Scheduler<Entry>;
   readonly #containment = new Containment();
   /** Lanes with waiting orders that a gate holds: each is offered again a few times a second. All others with such are in line. */
   readonly #blocked = new BlockedLanes();
@@ -68,6 +68,7 @@ export class Dispatcher implements Sink {
   constructor(options: DispatcherOptions, parts: DispatcherParts) {
     this.#parts = parts;
     this.#lanes = new Lanes(parts.directory, (merchantId) => parts.shards.shardOf(merchantId));
+    this.#scheduler = new Scheduler((shard) => parts.shards.hasRoom(shard));
     this.#budget = new Budget(options.concurrency);
     this.#pressure = new Pressure(options.prefetch);
     this.#deferral = new Deferral();
@@ -162,7 +163,7 @@ export class Dispatcher implements Sink {
     }
     lane.push(entry);
     this.#waiting++;
-    this.#scheduler.offer(lane);
+    this.#scheduler.offer(lane, now);
     this.#pump(now);
   }
 
@@ -188,9 +189,9 @@ export class Dispatcher implements Sink {
     const now = this.#parts.clock.now();
     const { servesSlow } = this.#budget;
     this.#flight.cameBack(entry, outcome, now);
-    if (!servesSlow && this.#budget.servesSlow) this.#offer(this.#blocked.takeSlow());
-    this.#offer(entry.lane);
-    if (this.#containment.cameBack(entry)) for (const each of this.#containment.quarantined) this.#offer(each);
+    if (!servesSlow && this.#budget.servesSlow) this.#offer(this.#blocked.takeSlow(), now);
+    this.#offer(entry.lane, now);
+    if (this.#containment.cameBack(entry)) for (const each of this.#containment.quarantined) this.#offer(each, now);
     noteOutcome(entry, outcome, now, this.#parts.log);
     this.#settlements.settle(entry, outcome, now);
   }
@@ -218,7 +219,7 @@ export class Dispatcher implements Sink {
     // Back to the head of their lanes, in the order in which they stood there.
     for (const entry of loss.handed.toReversed()) {
       this.#flight.lost(entry, now);
-      this.#offer(entry.lane);
+      this.#offer(entry.lane, now);
       if (entry === blamed) {
         this.#settlements.settle(entry, { kind: 'not-sent', reason: loss.why }, now, true);
         continue;
@@ -230,19 +231,20 @@ export class Dispatcher implements Sink {
       else {
         entry.lane.unshift(entry);
         this.#waiting++;
-        this.#offer(entry.lane);
+        this.#offer(entry.lane, now);
       }
     }
     for (const entry of loss.sending) {
       this.#flight.lost(entry, now);
-      this.#offer(entry.lane);
+      this.#offer(entry.lane, now);
       this.#settlements.settle(entry, { kind: 'ambiguous', reason: loss.why }, now, entry === blamed);
     }
   }
 
   shardReady(shard: number): void {
-    for (const lane of this.#blocked) if (lane.shard === shard) this.#offer(lane);
-    this.#pump(this.#parts.clock.now());
+    const now = this.#parts.clock.now();
+    for (const lane of this.#blocked) if (lane.shard === shard) this.#offer(lane, now);
+    this.#pump(now);
   }
 
   // Whoever runs it
@@ -252,16 +254,17 @@ export class Dispatcher implements Sink {
     const now = this.#parts.clock.now();
     this.#settlements.ladder.sweep(now);
     this.#lookAfter(now);
-    this.#refreshLanes();
+    this.#refreshLanes(now);
     this.#budget.age(now);
-    const held = { suspect: 0, share: 0, slow: 0 };
+    const held = { suspect: 0, share: 0, slow: 0, shard: 0 };
     for (const lane of this.#blocked) {
       const gate = this.#gates.of(lane, now);
       if (gate === 'share' || gate === 'slow' || (gate === 'suspect' && !lane.isHanging)) held[gate] += lane.waiting;
-      this.#offer(lane);
+      this.#offer(lane, now);
     }
     this.#blocked.clear();
     this.#pump(now);
+    if (!this.#trials.holdsOthers(now)) for (const lane of this.#scheduler) held.shard += lane.waiting;
     const load = { waiting: this.#waiting, held, ...this.#parts.source.window() };
     const lack = this.#pressure.judge(this.#budget, load, now);
     if (lack !== undefined) this.#parts.log.warn({ concurrency: this.#budget.limit, waiting: this.#waiting }, lack);
@@ -281,13 +284,14 @@ export class Dispatcher implements Sink {
 
   /** To be called when the directory has other entries, or only this merchant's is another. Lanes follow within seconds. */
   directoryChanged(merchantId?: string): void {
+    const now = this.#parts.clock.now();
     if (merchantId === undefined) this.#changed.restart();
     else {
       const lane = this.#lanes.byMerchant.get(merchantId);
-      if (lane !== undefined) this.#refresh(lane);
+      if (lane !== undefined) this.#refresh(lane, now);
     }
-    this.#refreshLanes();
-    this.#pump(this.#parts.clock.now());
+    this.#refreshLanes(now);
+    this.#pump(now);
   }
 
   /** Starts nothing more. What waits goes back to the broker when the source stops. */
@@ -353,9 +357,9 @@ export class Dispatcher implements Sink {
     for (const entry of this.#trials.due(this.#gates, this.#budget.used, now)) this.#flight.start(entry, now);
     if (this.#trials.holdsOthers(now)) return;
     while (!this.#budget.isFull) {
-      const lane = this.#scheduler.next(this.#mayStart);
+      const lane = this.#scheduler.next(this.#mayStart, now);
       if (lane === undefined) {
-        if (this.#budget.hasRoom) this.#parts.source.wantMore();
+        if (this.#budget.hasRoom && this.#scheduler.isEmpty) this.#parts.source.wantMore();
         return;
       }
       const entry = lane.shift() as Entry;
@@ -380,17 +384,17 @@ export class Dispatcher implements Sink {
     this.#waiting -= this.#upkeep.part(now);
   }
 
-  #refreshLanes(): void {
-    for (const lane of this.#changed.part()) this.#refresh(lane);
+  #refreshLanes(now: number): void {
+    for (const lane of this.#changed.part()) this.#refresh(lane, now);
   }
 
-  #refresh(lane: Lane<Entry>): void {
+  #refresh(lane: Lane<Entry>, now: number): void {
     this.#lanes.refresh(lane);
-    this.#offer(lane);
+    this.#offer(lane, now);
   }
 
-  #offer(lane: Lane<Entry> | undefined): void {
-    if (lane !== undefined && lane.waiting > 0) this.#scheduler.offer(lane);
+  #offer(lane: Lane<Entry> | undefined, now: number): void {
+    if (lane !== undefined && lane.waiting > 0) this.#scheduler.offer(lane, now);
   }
 }
 

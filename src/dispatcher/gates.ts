@@ -7,7 +7,7 @@ import type { ShardPool } from './shard-pool.ts';
 import type { Trials } from './trials.ts';
 
 interface GateParts {
-  readonly shards: Pick<ShardPool, 'isReady'>;
+  readonly shards: Pick<ShardPool, 'isReady' | 'hasRoom'>;
   readonly budget: Budget;
   readonly containment: Containment;
   readonly trials: Trials;
@@ -21,7 +21,7 @@ export class Gates {
     this.#parts = parts;
   }
 
-  /** Besides that the budget may be full, or another order on trial. */
+  /** Besides that the budget may be full, another order on trial, or its thread behind. */
   of(lane: Lane<Entry>, now: number): Exclude<Gate, 'budget' | 'alone'> | undefined {
     const { shards, budget, containment } = this.#parts;
     const own = lane.gate(now);
@@ -39,6 +39,8 @@ export class Gates {
 
   /** Whatever it is. */
   any(lane: Lane<Entry>, now: number): Gate | undefined {
-    return this.ofTrial(lane, now) ?? (this.#parts.trials.holdsOthers(now) ? 'alone' : undefined);
+    const { trials, shards } = this.#parts;
+    const gate = this.ofTrial(lane, now) ?? (trials.holdsOthers(now) ? 'alone' : undefined);
+    return gate ?? (shards.hasRoom(lane.shard) ? undefined : 'shard');
   }
 }

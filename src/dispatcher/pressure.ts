@@ -14,6 +14,8 @@ export interface Load {
     readonly share: number;
     /** Their merchants answer, but those that take as long have their half of the budget in flight. */
     readonly slow: number;
+    /** Nothing keeps them but that threads do not come to them. */
+    readonly shard: number;
   };
   /** All in hand, and how many can be. */
   readonly unsettled: number;
@@ -74,6 +76,9 @@ export class Pressure {
     }
     if (held.slow > 0) {
       return `${held.slow} orders wait because merchants that take many times what is usual have their half of the ${limit} calls of --concurrency: a larger one would let them go`;
+    }
+    if (held.shard > 0) {
+      return `${held.shard} orders wait because threads have more to begin than they come to, with ${used} of ${limit} calls in flight: more --shards, if there are cores for them, or another process would let them go`;
     }
     const full = this.#fullOf(window);
     if (!hasRoom || full === undefined) return undefined;

@@ -1,55 +1,136 @@
 import type { Lane, Waiting } from '../lane/lane.ts';
 
+/** A lane is late when its next order has waited for so long. */
+const LATE_MS = 1_000;
+/** Of so many turns, late lanes have one at least. */
+const LATE_EVERY = 4;
+
 /**
- * Whose turn it is: deficit round robin (Shreedhar and Varghese, 1996) over the lanes that may start something, with
- * every order at cost 1 and the lane's weight as its quantum. Constant time a turn, whatever the number of lanes.
+ * Whose turn it is: deficit round robin (Shreedhar and Varghese, 1996) over the lanes that may start something, with every
+ * order at cost 1 and the lane's weight as its quantum. Constant time a turn, whatever the number of lanes. When there is not
+ * enough for all, late lanes have every fourth turn and the others the rest: what merchants left behind while they stood still
+ * must not, when they are back, delay orders that have just come. A lane whose shard has no room keeps its place meanwhile.
  */
 export class Scheduler<T extends Waiting> {
-  readonly #ring: Lane<T>[] = [];
-  #head = 0;
+  readonly #onTime: Line<T>;
+  readonly #late: Line<T>;
+  /** Turns since a late lane had one. */
+  #turns = 0;
+  #places = 0;
+
+  /** @param hasRoom whether a shard can take another order now */
+  constructor(hasRoom: (shard: number) => boolean) {
+    this.#onTime = new Line(hasRoom);
+    this.#late = new Line(hasRoom);
+  }
+
+  get isEmpty(): boolean {
+    return this.#onTime.isEmpty && this.#late.isEmpty;
+  }
 
   /** Puts a lane in line, unless it stands there already. */
-  offer(lane: Lane<T>): void {
+  offer(lane: Lane<T>, now: number): void {
     if (lane.inRing) return;
     lane.inRing = true;
-    lane.credit = lane.merchant.weight;
-    this.#ring.push(lane);
+    this.#enqueue(lane, now);
   }
 
   /** The lanes in line. None may be offered meanwhile. */
   *[Symbol.iterator](): Generator<Lane<T>> {
-    for (let place = this.#head; place < this.#ring.length; place++) yield this.#ring[place] as Lane<T>;
+    yield* this.#onTime;
+    yield* this.#late;
   }
 
   /**
-   * The next lane that may start an order; `mayStart` is asked, and a lane that may not leaves the ring until it is
+   * The next lane that may start an order; `mayStart` is asked, and a lane that may not leaves the line until it is
    * offered again.
    */
-  next(mayStart: (lane: Lane<T>) => boolean): Lane<T> | undefined {
-    const ring = this.#ring;
-    while (this.#head < ring.length) {
-      const lane = ring[this.#head] as Lane<T>;
+  next(mayStart: (lane: Lane<T>) => boolean, now: number): Lane<T> | undefined {
+    for (;;) {
+      const late = this.#late.first();
+      const onTime = late !== undefined && this.#turns + 1 >= LATE_EVERY ? undefined : this.#onTime.first();
+      const ring = onTime ?? late;
+      if (ring === undefined) return undefined;
+      const lane = ring.head as Lane<T>;
       // Before it is asked: whoever may not start either stands behind those that have not had a turn.
       if (lane.credit <= 0) {
-        this.#advance();
-        lane.credit = lane.merchant.weight;
-        ring.push(lane);
+        ring.shift();
+        this.#enqueue(lane, now);
       } else if (mayStart(lane)) {
         lane.credit--;
+        this.#turns = ring === late ? 0 : this.#turns + 1;
         return lane;
       } else {
-        this.#advance();
+        ring.shift();
         lane.inRing = false;
       }
     }
-    return undefined;
   }
 
-  /** The ring is an array with a moving head, closed up when half of it is spent. */
-  #advance(): void {
+  #enqueue(lane: Lane<T>, now: number): void {
+    lane.credit = lane.merchant.weight;
+    lane.place = ++this.#places;
+    const isLate = now - (lane.head?.arrivedAt ?? now) > LATE_MS;
+    (isLate ? this.#late : this.#onTime).push(lane);
+  }
+}
+
+/** Lanes in the order in which they came, those of each shard in a ring of their own. */
+class Line<T extends Waiting> {
+  readonly #hasRoom: (shard: number) => boolean;
+  readonly #rings: Ring<T>[] = [];
+
+  constructor(hasRoom: (shard: number) => boolean) {
+    this.#hasRoom = hasRoom;
+  }
+
+  get isEmpty(): boolean {
+    return this.#rings.every(({ head }) => head === undefined);
+  }
+
+  push(lane: Lane<T>): void {
+    while (this.#rings.length <= lane.shard) this.#rings.push(new Ring());
+    this.#rings[lane.shard]?.push(lane);
+  }
+
+  /** The ring whose head came first, of the shards that have room. */
+  first(): Ring<T> | undefined {
+    let first: Ring<T> | undefined;
+    for (let shard = 0; shard < this.#rings.length; shard++) {
+      const ring = this.#rings[shard] as Ring<T>;
+      const { head } = ring;
+      if (head === undefined || head.place > (first?.head?.place ?? head.place)) continue;
+      if (this.#hasRoom(shard)) first = ring;
+    }
+    return first;
+  }
+
+  *[Symbol.iterator](): Generator<Lane<T>> {
+    for (const ring of this.#rings) yield* ring;
+  }
+}
+
+/** An array with a moving head, closed up when half of it is spent. */
+class Ring<T extends Waiting> {
+  readonly #lanes: Lane<T>[] = [];
+  #head = 0;
+
+  get head(): Lane<T> | undefined {
+    return this.#lanes[this.#head];
+  }
+
+  push(lane: Lane<T>): void {
+    this.#lanes.push(lane);
+  }
+
+  shift(): void {
     this.#head++;
-    if (this.#head < 1024 || this.#head * 2 < this.#ring.length) return;
-    this.#ring.splice(0, this.#head);
+    if (this.#head < 1024 || this.#head * 2 < this.#lanes.length) return;
+    this.#lanes.splice(0, this.#head);
     this.#head = 0;
+  }
+
+  *[Symbol.iterator](): Generator<Lane<T>> {
+    for (let place = this.#head; place < this.#lanes.length; place++) yield this.#lanes[place] as Lane<T>;
   }
 }

@@ -53,6 +53,10 @@ export class ShardPool {
     return this.#shards[shard]?.isReady === true;
   }
 
+  hasRoom(shard: number): boolean {
+    return this.#shards[shard]?.hasRoom === true;
+  }
+
   hand(entry: Entry): void {
     this.#shards[entry.lane.shard]?.hand(entry);
   }

@@ -46,6 +46,11 @@ type State =
   | { readonly kind: 'stopped' };
 
 const BATCH = 64;
+/**
+ * So many orders may be on their way to the thread, or wait there for a turn. What is more waits in its lane, where turns are given:
+ * a thread begins its orders as they come.
+ */
+const AHEAD = 4 * BATCH;
 /** Besides one batch for each order there are messages about the directory and the boot. */
 const SPARE_TASKS = 1024;
 const BOOT_LIMIT_MS = 20_000;
@@ -77,6 +82,8 @@ export class Shard {
   #state: State = { kind: 'starting' };
   #pool: Piscina | undefined;
   readonly #pace = new Pace(() => this.#flush());
+  /** Orders that threads were handed, those judged by the table left out; see SlotTable.begun. */
+  #handed = 0;
   #restarts = 0;
   #failedBoots = 0;
   #recentLosses: number[] = [];
@@ -102,6 +109,16 @@ export class Shard {
   /** Whether it may be handed orders: it has a thread, and that has a turn to spare for them. */
   get isReady(): boolean {
     return this.#state.kind === 'ready' && !this.#isStill;
+  }
+
+  /** Whether the thread can soon begin another order. Else `turn` is called when it may. */
+  get hasRoom(): boolean {
+    if (this.#isAhead) this.#slots.table.awaitBegun();
+    return !this.#isAhead;
+  }
+
+  get #isAhead(): boolean {
+    return ((this.#handed - this.#slots.table.begun()) | 0) >= AHEAD;
   }
 
   /** Resolves when its first thread has loaded the handler; tells whether that can confirm. */
@@ -172,6 +189,7 @@ export class Shard {
   hand(entry: Entry): void {
     const slot = this.#slots.open(entry);
     if (slot === undefined) throw new OrderlaneError('SHARD', 'more orders in flight than slots');
+    this.#handed++;
     this.#outbox.add(entry, slot, this.#slots.generation(slot));
     if (this.#outbox.size >= BATCH) this.#flush();
     else this.#pace.schedule();
@@ -345,8 +363,7 @@ export class Shard {
   #onReport(report: Report): void {
     if (report.log !== undefined) this.#events.log(report.log);
     this.#moves();
-    const outcomes = report.outcomes;
-    if (outcomes === undefined) return;
+    const outcomes = report.outcomes ?? [];
     for (let i = 0; i < outcomes.length; i += OUTCOME_FIELDS) {
       const entry = this.#slots.close(outcomes[i] as number, outcomes[i + 1] as number);
       if (entry === undefined) continue;
@@ -384,6 +401,7 @@ export class Shard {
 
   #judge(why: string): void {
     const { ended, ...rest } = this.#slots.judge(why);
+    this.#handed = this.#slots.table.begun();
     for (const [entry, outcome] of ended) this.#events.outcome(entry, outcome);
     this.#events.lost(this.#options.index, { why, ...rest });
     this.#events.turn();

@@ -9,6 +9,8 @@ import { RateLimit } from './rate-limit.ts';
 export interface Waiting {
   next: Waiting | undefined;
   readonly bytes: number;
+  /** When it came, on the clock's monotonic scale. */
+  readonly arrivedAt: number;
 }
 
 /** What keeps a lane from starting its next order, of those that are the lane's own. */
@@ -66,9 +68,11 @@ export class Lane<T extends Waiting> {
   holdUntil = 0;
   /** The directory does not have the merchant any more: what is in hand is finished, more is refused. */
   isGone = false;
-  /** In the scheduler's ring. */
+  /** In the scheduler's line. */
   inRing = false;
-  /** Turns that it may still take before it goes to the ring's end. */
+  /** Its place there, counted from the first that ever stood in it. */
+  place = 0;
+  /** Turns that it may still take before it goes to the line's end. */
   credit = 0;
   /** A thread was lost while an order of this lane ran, and it is not proven innocent: its orders run one at a time. */
   quarantined = false;

@@ -32,6 +32,8 @@ export interface RunnerParts {
   readonly told: { sharedKey: boolean };
   /** The values of one outcome; see OUTCOME_FIELDS. */
   report(...outcome: unknown[]): void;
+  /** The main thread waits to hear that orders were begun. */
+  wake(): void;
 }
 
 const ABORT_GRACE_MS = 100;
@@ -98,6 +100,7 @@ export class Runner {
       this.#start(slot, generation, order, orders[i + 6] === 1, orders[i + 7] as number);
       table.running(NONE, 0);
     }
+    if (table.begin(orders.length / ORDER_FIELDS)) this.#parts.wake();
   }
 
   #learn(merchants: NonNullable<Batch['merchants']>): void {

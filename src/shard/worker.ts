@@ -52,6 +52,7 @@ async function boot(message: Boot): Promise<Booted> {
       logger,
       told,
       report: (...outcome) => outbox.outcome(...outcome),
+      wake: () => outbox.wake(),
     });
     // The watchdog reads it from the main thread: a loop that stands still does not beat.
     setInterval(() => table.beat(), BEAT_MS);
@@ -95,8 +96,12 @@ class Outbox {
     this.#pace.schedule();
   }
 
+  /** A report is to leave, be it empty. */
+  wake(): void {
+    this.#pace.schedule();
+  }
+
   #flush(): void {
-    if (this.#outcomes.length === 0 && this.#log.length === 0) return;
     const report: Report = {
       ...(this.#outcomes.length === 0 ? {} : { outcomes: this.#outcomes }),
       ...(this.#log.length === 0 ? {} : { log: this.#log }),

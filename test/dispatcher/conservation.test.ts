@@ -261,6 +261,7 @@ class World {
         shards: {
           shardOf: (merchantId) => (merchantId === 'i' || merchantId === 'n' ? 0 : 1),
           isReady: (shard) => !this.#down.has(shard),
+          hasRoom: () => true,
           hand: (entry) => {
             assert.ok(!this.#inFlight.includes(entry), `${entry.key} is handed twice`);
             assert.ok(this.clock.now() < entry.delivery.deadlineAt, `${entry.key} is handed after its deadline`);

@@ -88,6 +88,8 @@ export class RecordingSource implements Source {
 export class RecordingShards implements Pick<DispatcherParts, 'shards'> {
   readonly inFlight: Set<Entry> = new Set();
   readonly down: Set<number> = new Set();
+  /** Shards that have more to begin than they come to. */
+  readonly behind: Set<number> = new Set();
   /** By merchant; everybody else lives on shard 0. */
   readonly places: Map<string, number> = new Map();
   readonly forgotten: string[] = [];
@@ -96,6 +98,7 @@ export class RecordingShards implements Pick<DispatcherParts, 'shards'> {
   readonly shards: DispatcherParts['shards'] = {
     shardOf: (merchantId) => this.places.get(merchantId) ?? 0,
     isReady: (shard) => !this.down.has(shard),
+    hasRoom: (shard) => !this.behind.has(shard),
     hand: (entry) => {
       assert.ok(!this.down.has(entry.lane.shard), 'handed to a shard that is down');
       assert.ok(!this.inFlight.has(entry), `${entry.delivery.identity} is handed twice`);

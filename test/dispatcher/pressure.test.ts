@@ -15,7 +15,7 @@ function full(limit: number): Budget {
 
 /** Orders that wait, and why. */
 function load(waiting: number, why: keyof Load['held'] | 'other' = 'other', window: Partial<Load> = {}): Load {
-  const held = { suspect: 0, share: 0, slow: 0, [why]: waiting };
+  const held = { suspect: 0, share: 0, slow: 0, shard: 0, [why]: waiting };
   return {
     waiting,
     held,

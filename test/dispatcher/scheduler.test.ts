@@ -14,17 +14,17 @@ function lane(id: string, weight = 1): TestLane {
 const yes = (): boolean => true;
 
 function offered(lanes: readonly TestLane[]): Scheduler<Waiting> {
-  const scheduler = new Scheduler<Waiting>();
-  for (const each of lanes) scheduler.offer(each);
+  const scheduler = new Scheduler<Waiting>(yes);
+  for (const each of lanes) scheduler.offer(each, 0);
   return scheduler;
 }
 
 function turns(scheduler: Scheduler<Waiting>, count: number): string {
-  return Array.from({ length: count }, () => scheduler.next(yes)?.merchantId ?? '-').join('');
+  return Array.from({ length: count }, () => scheduler.next(yes, 0)?.merchantId ?? '-').join('');
 }
 
 test('nobody in line means nobody next', () => {
-  assert.equal(new Scheduler<Waiting>().next(yes), undefined);
+  assert.equal(new Scheduler<Waiting>(yes).next(yes, 0), undefined);
 });
 
 test('lanes of equal weight take turns, and offering one twice gives it no second place', () => {
@@ -39,13 +39,13 @@ test('a lane of weight 3 takes three turns where one of weight 1 takes one', () 
 
 test('a lane that has had its turn stands behind the others, whether it may start more or not', () => {
   const scheduler = offered([lane('a'), lane('b'), lane('c')]);
-  assert.equal(scheduler.next(yes)?.merchantId, 'a');
+  assert.equal(scheduler.next(yes, 0)?.merchantId, 'a');
   const asked: string[] = [];
   const no = ({ merchantId }: TestLane): boolean => {
     asked.push(merchantId);
     return false;
   };
-  assert.equal(scheduler.next(no), undefined);
+  assert.equal(scheduler.next(no, 0), undefined);
   assert.deepEqual(asked, ['b', 'c', 'a']);
 });
 
@@ -58,7 +58,7 @@ test('over a long run contending lanes share the turns exactly by weight', () =>
       const taken = new Map<TestLane, number>();
       const total = each.reduce((sum, weight) => sum + weight, 0) * rounds;
       for (let turn = 0; turn < total; turn++) {
-        const next = scheduler.next(yes) as TestLane;
+        const next = scheduler.next(yes, 0) as TestLane;
         taken.set(next, (taken.get(next) ?? 0) + 1);
       }
       for (const one of lanes) assert.equal(taken.get(one), one.merchant.weight * rounds);
@@ -69,11 +69,11 @@ test('over a long run contending lanes share the turns exactly by weight', () =>
 test('a lane that may not start leaves the line, and returns at its end when it is offered again', () => {
   const [a, b, c] = [lane('a'), lane('b'), lane('c')];
   const scheduler = offered([a, b, c]);
-  const next = (barred?: TestLane): string => scheduler.next((each) => each !== barred)?.merchantId ?? '-';
+  const next = (barred?: TestLane): string => scheduler.next((each) => each !== barred, 0)?.merchantId ?? '-';
   assert.equal(next(a), 'b');
   assert.equal(a.inRing, false);
   assert.equal(turns(scheduler, 4), 'cbcb'); // it may start again, but nobody has said so
-  scheduler.offer(a);
+  scheduler.offer(a, 0);
   assert.equal(turns(scheduler, 6), 'cabcab');
 });
 
@@ -95,7 +95,7 @@ test('a turn costs the same with 100,000 lanes in line as with 10, and lanes tha
       return Number(each.merchantId) % 2 === 1;
     };
     // A turn asks the lane that had the last one, and the next one; whoever has to leave is asked once more in all.
-    for (let turn = 0; turn < 2 * count; turn++) scheduler.next(ask);
+    for (let turn = 0; turn < 2 * count; turn++) scheduler.next(ask, 0);
     assert.ok(asked <= 2 * 2 * count + count / 2, `${asked} questions for ${2 * count} turns of ${count} lanes`);
   }
 });
@@ -114,13 +114,71 @@ test('no lane that may start waits for longer than a round of the others', () =>
           if (each === patient) return true;
           const { blockedEvery } = others[Number(each.merchantId)] as (typeof others)[number];
           return turn % blockedEvery !== 0;
-        });
+        }, 0);
         waited = next === patient ? 0 : waited + 1;
         assert.ok(waited <= round, `${waited} turns without one`);
         // Lanes that had to leave come back at once, as they do when an order of theirs ends.
-        for (const each of lanes) scheduler.offer(each);
+        for (const each of lanes) scheduler.offer(each, 0);
       }
     }),
     { numRuns: 30 },
   );
+});
+
+const LATE = 1_001;
+
+/** A lane whose next order came at that time. */
+function since(id: string, arrivedAt: number, weight = 1, shard = 0): TestLane {
+  const made = new Lane<Waiting>(merchant({ id, weight }), shard);
+  made.push({ next: undefined, bytes: 1, arrivedAt });
+  return made;
+}
+
+test('lanes whose next order has waited for more than a second have every fourth turn, and by weight among themselves', () => {
+  const scheduler = new Scheduler<Waiting>(yes);
+  for (const each of [since('l', 0), since('m', 0, 2), since('a', 1), since('b', LATE)]) scheduler.offer(each, LATE);
+  const names = Array.from({ length: 16 }, () => scheduler.next(yes, LATE)?.merchantId).join('');
+  assert.equal(names, 'abalbabmabambabl');
+});
+
+test('late lanes have all turns when nobody else may start', () => {
+  const scheduler = new Scheduler<Waiting>(yes);
+  for (const each of [since('l', 0), since('m', 0), since('a', LATE)]) scheduler.offer(each, LATE);
+  const barred = ({ merchantId }: TestLane): boolean => merchantId !== 'a';
+  const names = Array.from({ length: 6 }, () => scheduler.next(barred, LATE)?.merchantId).join('');
+  assert.equal(names, 'lmlmlm');
+});
+
+test('a lane is late from its next turn on, and not when its next order has just come', () => {
+  const [a, b] = [since('a', 0), since('b', 1)];
+  const scheduler = new Scheduler<Waiting>(yes);
+  for (const each of [a, b]) scheduler.offer(each, 0);
+  const next = (now: number): string | undefined => scheduler.next(yes, now)?.merchantId;
+  assert.deepEqual([next(LATE), next(LATE), next(LATE), next(LATE)], ['a', 'b', 'b', 'a']);
+  a.shift();
+  a.push({ next: undefined, bytes: 1, arrivedAt: LATE });
+  assert.deepEqual([next(LATE), next(LATE), next(LATE), next(LATE)], ['b', 'b', 'b', 'a'], 'once more as a late one');
+  assert.deepEqual([next(LATE), next(LATE)], ['b', 'a']);
+});
+
+test('lanes of a shard without room keep their places, and the others go on', () => {
+  const full = new Set([1]);
+  const scheduler = new Scheduler<Waiting>((shard) => !full.has(shard));
+  const lanes = [
+    since('a', 0, 1, 0),
+    since('p', 0, 1, 1),
+    since('b', 0, 1, 0),
+    since('q', 0, 2, 1),
+    since('c', 0, 1, 2),
+  ];
+  for (const each of lanes) scheduler.offer(each, 0);
+  const take = (count: number): string =>
+    Array.from({ length: count }, () => scheduler.next(yes, 0)?.merchantId ?? '-').join('');
+  assert.equal(take(5), 'abcab');
+  full.clear();
+  assert.equal(take(9), 'pqqcapqqb');
+  for (const shard of [0, 1, 2]) full.add(shard);
+  assert.equal(take(1), '-');
+  assert.equal(scheduler.isEmpty, false);
+  assert.deepEqual([...scheduler].map(({ merchantId }) => merchantId).toSorted(), ['a', 'b', 'c', 'p', 'q']);
 });

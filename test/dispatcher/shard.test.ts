@@ -96,18 +96,75 @@ test('a thread that stands still is handed nothing more until it moves again', a
   assert.equal(shard.stats().state, 'ready');
 });
 
+test('a thread that does not come to its orders is handed no more than a few batches, and more when it does', async (t) => {
+  const dir = mkdtempSync(join(tmpdir(), 'orderlane-test-'));
+  t.after(() => rmSync(dir, { recursive: true, force: true }));
+  const [begun, until] = [join(dir, 'begun'), join(dir, 'until')];
+  const turn = Promise.withResolvers<void>();
+  const all = Promise.withResolvers<void>();
+  let handed = 0;
+  let ended = 0;
+  const shard = await startShard(t, 'stands-still.ts', {
+    turn: () => {
+      if (shard.hasRoom) turn.resolve();
+    },
+    outcome: () => {
+      if (++ended === handed) all.resolve();
+    },
+  });
+  const body = JSON.stringify({ begun, until });
+  for (; shard.hasRoom; handed++) hand(shard, 'm', { body, identity: `i-${handed}` });
+  assert.equal(handed % BATCH, 0);
+  assert.ok(handed > 0 && handed < ORDERS, `${handed} orders`);
+  writeFileSync(until, '');
+  await turn.promise;
+  await all.promise;
+});
+
+test('what a lost thread had not begun takes no room of the next', async (t) => {
+  const dir = mkdtempSync(join(tmpdir(), 'orderlane-test-'));
+  t.after(() => rmSync(dir, { recursive: true, force: true }));
+  const until = join(dir, 'until');
+  const lost = Promise.withResolvers<number>();
+  const next = Promise.withResolvers<void>();
+  let handed = 0;
+  let worker: Worker | undefined;
+  const note = (thread: Worker): void => {
+    worker ??= thread;
+  };
+  process.on('worker', note);
+  t.after(() => process.off('worker', note));
+  const shard = await startShard(t, 'stands-still.ts', {
+    lost: (_shard, { handed: unsent, sending }) => lost.resolve(unsent.length + sending.length),
+    ready: () => (handed > 0 ? next.resolve() : undefined),
+  });
+  const body = JSON.stringify({ begun: join(dir, 'begun'), until });
+  for (; shard.hasRoom; handed++) hand(shard, 'm', { body, identity: `i-${handed}` });
+  void worker?.terminate();
+  assert.equal(await lost.promise, handed);
+  assert.equal(shard.hasRoom, true);
+  await next.promise;
+});
+
 test('what ended a thread is known although its error and its exit are told in one go', async (t) => {
   const threads: Worker[] = [];
   const note = (thread: Worker): void => void threads.push(thread);
   process.on('worker', note);
   t.after(() => process.off('worker', note));
   const lost = Promise.withResolvers<string>();
-  const shard = await startShard(t, 'returns.ts', { lost: (_shard, { why }) => lost.resolve(why) });
+  const next = Promise.withResolvers<void>();
+  const shard = await startShard(t, 'returns.ts', {
+    lost: (_shard, { why }) => lost.resolve(why),
+    ready: () => {
+      if (threads.length > 1) next.resolve();
+    },
+  });
   for (let n = 0; n < BATCH; n++) hand(shard, 'm', {});
   // As Node does when the main thread was busy from the error to the exit: no microtask runs between the two.
   threads[0]?.emit('error', new Error('nobody listens'));
   threads[0]?.emit('exit', 1);
   assert.equal(await lost.promise, 'nobody listens');
+  await next.promise;
 });
 
 test('a thread that stands ready before the exit of the one it replaces is told is not waited for', async (t) => {

@@ -11,7 +11,7 @@ interface Numbered extends Waiting {
 }
 
 function numbered(number: number): Numbered {
-  return { number, next: undefined, bytes: number };
+  return { number, next: undefined, bytes: number, arrivedAt: 0 };
 }
 
 function lane(concurrency = 50): Lane<Numbered> {

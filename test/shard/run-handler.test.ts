@@ -13,7 +13,10 @@ import { merchantOf } from '../merchant/stub.ts';
 /** Longer than a turn may start orders. */
 const LONG_MS = 30;
 
-function runnerOf(deliver: Handler['deliver']): { runner: Runner; batchOf: (...ids: string[]) => Batch } {
+function runnerOf(
+  deliver: Handler['deliver'],
+  wake: () => void = () => {},
+): { runner: Runner; table: SlotTable; batchOf: (...ids: string[]) => Batch } {
   const table = new SlotTable(16);
   const silent = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
   const runner = new Runner({
@@ -24,6 +27,7 @@ function runnerOf(deliver: Handler['deliver']): { runner: Runner; batchOf: (...i
     logger: { ...silent, child: () => silent },
     told: { sharedKey: false },
     report: () => {},
+    wake,
   });
   let slot = 0;
   const batchOf = (...ids: string[]): Batch => ({
@@ -33,7 +37,7 @@ function runnerOf(deliver: Handler['deliver']): { runner: Runner; batchOf: (...i
       return [slot++, generation, 'm-1', id, id, 1, 0, systemClock.now() + 60_000, Date.now(), '{}'];
     }),
   });
-  return { runner, batchOf };
+  return { runner, table, batchOf };
 }
 
 function hold(): void {
@@ -84,4 +88,19 @@ test('merchants that are told as alike have all but ID and URL of the whole one 
   assert.deepEqual(seen.get('1'), { ...a, id: 'b', url: 'https://pos.example/b' });
   assert.deepEqual(seen.get('2'), { ...a, id: 'c', url: 'https://pos.example/c' });
   assert.deepEqual(seen.get('3'), { ...bare, id: 'e' });
+});
+
+test('orders that wait for a turn have not begun, and who waits for that is told when they have', async () => {
+  let told = 0;
+  const { runner, table, batchOf } = runnerOf(hold, () => {
+    told++;
+  });
+  const merchants = [merchantOf(undefined)];
+  table.awaitBegun();
+  runner.accept({ ...batchOf('a', 'b'), merchants });
+  runner.accept(batchOf('c'));
+  assert.deepEqual([table.begun(), told], [2, 1]);
+  table.awaitBegun();
+  while (table.begun() < 3) await new Promise(setImmediate);
+  assert.equal(told, 2);
 });

@@ -193,9 +193,9 @@ export class SimulatedThread extends EventEmitter {
     const table = new SlotTable(slots, buffer);
     const outcomes: unknown[] = [];
     const post = (): void => {
-      if (outcomes.length === 0) return;
-      port.postMessage({ outcomes: outcomes.splice(0) });
-      this.reached('posted');
+      const told = outcomes.splice(0);
+      port.postMessage({ outcomes: told });
+      if (told.length > 0) this.reached('posted');
     };
     const pace = new Pace(post);
     this.#table = table;
@@ -214,6 +214,7 @@ export class SimulatedThread extends EventEmitter {
         if (outcomes.length >= 4 * OUTCOME_FIELDS) post();
         else pace.schedule();
       },
+      wake: () => pace.schedule(),
     } satisfies RunnerParts);
     time.every(BEAT_MS, () => table.beat());
     return { ok: true, confirms: process.hasHandler };
