@@ -4,6 +4,7 @@ import { parseAdminAddress } from './admin-address.ts';
 import { parseRate } from './duration.ts';
 import { parseHostPattern } from './host-pattern.ts';
 import type { Options } from './options.ts';
+import { BREAKER } from './order.ts';
 import { type Setting, withoutPassword } from './setting.ts';
 import { UrlTemplate } from './url-template.ts';
 
@@ -199,6 +200,43 @@ export const SETTINGS: { readonly [Key in keyof Required<Options>]: Setting } = 
     type: 'string',
     expect: 'a number above 0 per s, m or h, such as 10/s',
     accepts: (value) => parseRate(value) !== undefined,
+  },
+  breakerFailures: {
+    name: 'breaker-failures',
+    group: 'Isolation',
+    describe:
+      'Calls in a row that nobody answered open a merchant’s circuit breaker, where the directory does not tell',
+    type: 'integer',
+    min: 1,
+    max: 100,
+    default: BREAKER.failures,
+  },
+  breakerProbes: {
+    name: 'breaker-probes',
+    group: 'Isolation',
+    describe: 'Calls that are then tried after each wait; it closes when all of them were answered',
+    type: 'integer',
+    min: 1,
+    max: 100,
+    default: BREAKER.probes,
+  },
+  breakerWaitMs: {
+    name: 'breaker-wait',
+    group: 'Isolation',
+    describe: 'How long it is open the first time; twice as long each time that a probe fails',
+    type: 'duration',
+    min: 100,
+    max: 60 * MINUTE,
+    default: BREAKER.waitMs,
+  },
+  breakerMaxWaitMs: {
+    name: 'breaker-max-wait',
+    group: 'Isolation',
+    describe: 'The longest that it is open',
+    type: 'duration',
+    min: 100,
+    max: 60 * MINUTE,
+    default: BREAKER.maxWaitMs,
   },
   shards: {
     name: 'shards',

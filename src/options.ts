@@ -38,6 +38,10 @@ export interface Options {
   readonly merchantConcurrency: number;
   /** Calls a merchant, such as `10/s`, where the directory does not tell; absent for no limit. */
   readonly merchantRate?: string;
+  readonly breakerFailures: number;
+  readonly breakerProbes: number;
+  readonly breakerWaitMs: number;
+  readonly breakerMaxWaitMs: number;
   /** A shard whose event loop stands still for this long while it holds orders is replaced. @default 5000 */
   readonly threadTimeoutMs: number;
   /** An order to which this many threads were lost, or processes while it ran alone, is dead-lettered. @default 3 */
@@ -274,6 +278,7 @@ const TOGETHER: readonly Rule[] = [
   atMost('timeoutMs', 'shutdownTimeoutMs', 'an attempt under way at a stop could not be finished'),
   atMost('timeoutMs', 'deadlineMs', 'no attempt could take that long'),
   atMost('connectTimeoutMs', 'timeoutMs', 'connecting is a part of the attempt'),
+  atMost('breakerWaitMs', 'breakerMaxWaitMs', 'the first wait would be longer than the longest'),
   atMost('backoffMs', 'backoffMaxMs', 'the first delay would be longer than the longest'),
   atMost('maxMessageBytes', 'windowBytes', 'a message of that size would never fit'),
   {

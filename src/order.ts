@@ -25,6 +25,21 @@ export function headerKey(key: string): string {
 /** What to do when an attempt may or may not have reached the merchant. */
 export type DuplicatesPolicy = 'idempotent' | 'confirm' | 'never';
 
+/** When calls to a merchant that does not answer are given up for a time, and what ends that. */
+export interface BreakerSettings {
+  /** Failures in a row that open it, from 1. */
+  readonly failures: number;
+  /** Calls that are sent when it has been open for its time, from 1; it closes when all of them were answered. */
+  readonly probes: number;
+  /** How long it is open for the first time, in milliseconds; twice as long each further time. */
+  readonly waitMs: number;
+  /** The longest that it is open, in milliseconds, but for a first time that is longer. */
+  readonly maxWaitMs: number;
+}
+
+/** What holds of it where nobody says otherwise. */
+export const BREAKER: BreakerSettings = { failures: 2, probes: 1, waitMs: 5_000, maxWaitMs: 60_000 };
+
 /** A merchant as the directory knows it, with the directory's defaults filled in and its secrets resolved. */
 export interface Merchant {
   readonly id: string;
@@ -38,6 +53,7 @@ export interface Merchant {
   readonly concurrency: number;
   /** How many of its orders may start in a second; absent for any number. */
   readonly ratePerSecond?: number;
+  readonly breaker: BreakerSettings;
   /** An operator's switch: while it is on, nothing is sent to the merchant. */
   readonly paused: boolean;
   /** Its share of the turns when merchants compete for the process's budget. */

@@ -25,7 +25,7 @@ export type Gate =
 
 export interface LaneStats {
   readonly merchant: string;
-  /** Absent when nothing waits, or the next order may start. */
+  /** Absent when nothing waits or is on the ladder, or the next order may start. */
   readonly gate?: Gate;
   /** Why its last attempt failed; absent once an order was delivered. */
   readonly failure?: string;

@@ -246,6 +246,7 @@ test('settings that contradict each other are named, both with value and source'
     [{ timeout: '30s' }, /^--timeout \(30s\) is more than --shutdown-timeout \(25s, the default\): /],
     [{ timeout: '20s', deadline: '10s' }, /^--timeout \(20s\) is more than --deadline \(10s\): /],
     [{ timeout: '1s', 'connect-timeout': '2s' }, /^--connect-timeout \(2s\) is more than --timeout \(1s\): /],
+    [{ 'breaker-wait': '2m' }, /^--breaker-wait \(2m\) is more than --breaker-max-wait \(1m, the default\): /],
     [{ backoff: '2m' }, /^--backoff \(2m\) is more than --backoff-max \(1m, the default\): /],
     [{ 'window-bytes': '1KiB' }, /^--max-message-bytes \(1MiB, the default\) is more than --window-bytes \(1KiB\): /],
     [{ 'broker-cert': 'c', broker: 'amqps://h' }, /^--broker-cert \(c\) and --broker-key go together: /],

@@ -3,7 +3,7 @@ import { USABLE } from '../../src/window.ts';
 import { Dispatcher } from '../../src/dispatcher/dispatcher.ts';
 import type { Entry } from '../../src/dispatcher/ledger.ts';
 import { shardOf } from '../../src/dispatcher/shard-key.ts';
-import type { Merchant } from '../../src/order.ts';
+import { BREAKER, type Merchant } from '../../src/order.ts';
 import type { Settlement } from '../../src/outcome.ts';
 import { EventQueue } from './event-queue.ts';
 import { CALM_MS, FAULT_MS, type Kind, type Load, Merchants, RECOVERY_MS } from './load.ts';
@@ -98,6 +98,7 @@ export class World {
           shardOf: (merchantId) => shardOf(merchantId, SHARDS),
           isReady: () => true,
           hasRoom: () => true,
+          anyHasRoom: () => true,
           hand: (entry) => this.#call(entry, dispatcher),
           forget: () => undefined,
           stats: () => [],
@@ -180,6 +181,7 @@ export class World {
         headers: {},
         timeoutMs: TIMEOUT_MS,
         concurrency: 50,
+        breaker: BREAKER,
         paused: false,
         weight: 1,
         duplicates: 'idempotent',

@@ -73,7 +73,7 @@ export interface Source {
    */
   settle(delivery: Delivery, settlement: Settlement): 'settled' | 'pending' | 'stale';
   window(): Window;
-  /** Called when nothing in hand can be started though there is room: lets more deliveries come, up to the prefetch. */
+  /** Called when nothing in hand can be started though budget and threads have room: lets more deliveries come, up to the prefetch. */
   wantMore(): void;
   /** How many messages wait in the source queue and on the ladder, as the broker counts them. */
   backlog(): Promise<number>;

@@ -13,7 +13,7 @@ import { Flight } from './flight.ts';
 import { Gates } from './gates.ts';
 import { Lanes } from './lanes.ts';
 import { type Entry, entryOf, expired, keyOf } from './ledger.ts';
-import { Pressure } from './pressure.ts';
+import { type Load, Pressure } from './pressure.ts';
 import { readingsOf, statsOf } from './readings-of.ts';
 import { isNextSuspicious, isSuspicious } from './returns.ts';
 import { Round } from './round.ts';
@@ -32,7 +32,7 @@ export interface DispatcherOptions extends SettlementOptions {
 
 export interface DispatcherParts extends SettlementParts {
   readonly source: Source;
-  readonly shards: Pick<ShardPool, 'shardOf' | 'isReady' | 'hasRoom' | 'hand' | 'forget' | 'stats'>;
+  readonly shards: Pick<ShardPool, 'shardOf' | 'isReady' | 'hasRoom' | 'anyHasRoom' | 'hand' | 'forget' | 'stats'>;
   readonly directory: Pick<Directory, 'find'>;
 }
 
@@ -256,16 +256,10 @@ export class Dispatcher implements Sink {
     this.#lookAfter(now);
     this.#refreshLanes(now);
     this.#budget.age(now);
-    const held = { suspect: 0, share: 0, slow: 0, shard: 0 };
-    for (const lane of this.#blocked) {
-      const gate = this.#gates.of(lane, now);
-      if (gate === 'share' || gate === 'slow' || (gate === 'suspect' && !lane.isHanging)) held[gate] += lane.waiting;
-      this.#offer(lane, now);
-    }
+    for (const lane of this.#blocked) this.#offer(lane, now);
     this.#blocked.clear();
     this.#pump(now);
-    if (!this.#trials.holdsOthers(now)) for (const lane of this.#scheduler) held.shard += lane.waiting;
-    const load = { waiting: this.#waiting, held, ...this.#parts.source.window() };
+    const load = { waiting: this.#waiting, held: this.#held(now), ...this.#parts.source.window() };
     const lack = this.#pressure.judge(this.#budget, load, now);
     if (lack !== undefined) this.#parts.log.warn({ concurrency: this.#budget.limit, waiting: this.#waiting }, lack);
   }
@@ -345,6 +339,19 @@ export class Dispatcher implements Sink {
     return await this.#worst.page(query, this.#parts.clock);
   }
 
+  /** How many orders wait for want of something that the process could have more of; see Pressure. */
+  #held(now: number): Load['held'] {
+    const held = { suspect: 0, share: 0, slow: 0, shard: 0 };
+    if (this.#draining || this.#budget.isFull || this.#trials.holdsOthers(now)) return held;
+    for (const lane of this.#withWaiting()) {
+      const gate = this.#gates.of(lane, now);
+      if (gate === undefined) held.shard += lane.waiting;
+      else if (gate === 'share' || gate === 'slow' || (gate === 'suspect' && !lane.isHanging))
+        held[gate] += lane.waiting;
+    }
+    return held;
+  }
+
   /** Every lane with orders that wait, be it twice, and not the 100,000 that may be idle beside them. */
   *#withWaiting(): Generator<Lane<Entry>> {
     yield* this.#blocked;
@@ -359,7 +366,7 @@ export class Dispatcher implements Sink {
     while (!this.#budget.isFull) {
       const lane = this.#scheduler.next(this.#mayStart, now);
       if (lane === undefined) {
-        if (this.#budget.hasRoom && this.#scheduler.isEmpty) this.#parts.source.wantMore();
+        if (this.#budget.hasRoom && this.#parts.shards.anyHasRoom()) this.#parts.source.wantMore();
         return;
       }
       const entry = lane.shift() as Entry;

@@ -14,7 +14,7 @@ export interface Load {
     readonly share: number;
     /** Their merchants answer, but those that take as long have their half of the budget in flight. */
     readonly slow: number;
-    /** Nothing keeps them but that threads do not come to them. */
+    /** No gate keeps them: threads do not come to them. */
     readonly shard: number;
   };
   /** All in hand, and how many can be. */
@@ -27,7 +27,7 @@ export interface Load {
 }
 
 /**
- * Says in words when the process's budget is too small for its load: where it is, no rule helps but a larger one.
+ * Says in words when the process's budget, window or threads are too small for its load: where they are, no rule helps but more.
  */
 export class Pressure {
   readonly #prefetch: number;

@@ -1,20 +1,20 @@
 import type { Lane, Waiting } from '../lane/lane.ts';
 
-/** A lane is late when its next order has waited for so long. */
+/** A lane is late when its next order had waited for so long when it came into line. */
 const LATE_MS = 1_000;
-/** Of so many turns, late lanes have one at least. */
+/** Of so many turns that both could have, late lanes have one at most. */
 const LATE_EVERY = 4;
 
 /**
  * Whose turn it is: deficit round robin (Shreedhar and Varghese, 1996) over the lanes that may start something, with every
  * order at cost 1 and the lane's weight as its quantum. Constant time a turn, whatever the number of lanes. When there is not
- * enough for all, late lanes have every fourth turn and the others the rest: what merchants left behind while they stood still
- * must not, when they are back, delay orders that have just come. A lane whose shard has no room keeps its place meanwhile.
+ * enough for all, late lanes have their turns, but no more than every fourth: what merchants left behind while they stood
+ * still must not, when they are back, delay orders that have just come. A lane whose shard has no room keeps its place.
  */
 export class Scheduler<T extends Waiting> {
   readonly #onTime: Line<T>;
   readonly #late: Line<T>;
-  /** Turns since a late lane had one. */
+  /** Turns that a late lane could have had, since one had. */
   #turns = 0;
   #places = 0;
 
@@ -22,10 +22,6 @@ export class Scheduler<T extends Waiting> {
   constructor(hasRoom: (shard: number) => boolean) {
     this.#onTime = new Line(hasRoom);
     this.#late = new Line(hasRoom);
-  }
-
-  get isEmpty(): boolean {
-    return this.#onTime.isEmpty && this.#late.isEmpty;
   }
 
   /** Puts a lane in line, unless it stands there already. */
@@ -47,9 +43,8 @@ export class Scheduler<T extends Waiting> {
    */
   next(mayStart: (lane: Lane<T>) => boolean, now: number): Lane<T> | undefined {
     for (;;) {
-      const late = this.#late.first();
-      const onTime = late !== undefined && this.#turns + 1 >= LATE_EVERY ? undefined : this.#onTime.first();
-      const ring = onTime ?? late;
+      const [onTime, late] = [this.#onTime.first(), this.#late.first()];
+      const ring = this.#isLateDue(onTime, late) ? late : onTime;
       if (ring === undefined) return undefined;
       const lane = ring.head as Lane<T>;
       // Before it is asked: whoever may not start either stands behind those that have not had a turn.
@@ -58,13 +53,20 @@ export class Scheduler<T extends Waiting> {
         this.#enqueue(lane, now);
       } else if (mayStart(lane)) {
         lane.credit--;
-        this.#turns = ring === late ? 0 : this.#turns + 1;
+        if (ring === late) this.#turns = 0;
+        else if (late !== undefined) this.#turns++;
         return lane;
       } else {
         ring.shift();
         lane.inRing = false;
       }
     }
+  }
+
+  /** Late lanes that are few have no more turns than if all stood in one line. */
+  #isLateDue(onTime: Ring<T> | undefined, late: Ring<T> | undefined): boolean {
+    if (onTime === undefined || late === undefined) return late !== undefined;
+    return this.#turns + 1 >= LATE_EVERY && (late.head as Lane<T>).place < (onTime.head as Lane<T>).place;
   }
 
   #enqueue(lane: Lane<T>, now: number): void {
@@ -82,10 +84,6 @@ class Line<T extends Waiting> {
 
   constructor(hasRoom: (shard: number) => boolean) {
     this.#hasRoom = hasRoom;
-  }
-
-  get isEmpty(): boolean {
-    return this.#rings.every(({ head }) => head === undefined);
   }
 
   push(lane: Lane<T>): void {

@@ -57,6 +57,11 @@ export class ShardPool {
     return this.#shards[shard]?.hasRoom === true;
   }
 
+  /** Whether any of them has. */
+  anyHasRoom(): boolean {
+    return this.#shards.some((shard) => shard.hasRoom);
+  }
+
   hand(entry: Entry): void {
     this.#shards[entry.lane.shard]?.hand(entry);
   }

@@ -47,10 +47,12 @@ type State =
 
 const BATCH = 64;
 /**
- * So many orders may be on their way to the thread, or wait there for a turn. What is more waits in its lane, where turns are given:
- * a thread begins its orders as they come.
+ * What the thread begins in so much time may be on its way to it, or wait there, but no more than so many orders, and half of all that
+ * it may hold. The rest waits in the lanes, where turns are given: a thread begins its orders as they come.
  */
-const AHEAD = 4 * BATCH;
+const AHEAD_MS = 50;
+const AHEAD_LEAST = 8;
+const AHEAD_MOST = 4 * BATCH;
 /** Besides one batch for each order there are messages about the directory and the boot. */
 const SPARE_TASKS = 1024;
 const BOOT_LIMIT_MS = 20_000;
@@ -84,6 +86,12 @@ export class Shard {
   readonly #pace = new Pace(() => this.#flush());
   /** Orders that threads were handed, those judged by the table left out; see SlotTable.begun. */
   #handed = 0;
+  readonly #mostAhead: number;
+  #ahead: number;
+  /** It had no room since the last look. */
+  #wasAhead = false;
+  #lookedAt = 0;
+  #begunThen = 0;
   #restarts = 0;
   #failedBoots = 0;
   #recentLosses: number[] = [];
@@ -104,6 +112,8 @@ export class Shard {
     this.#events = events;
     this.#allowHosts = options.boot.allowHosts;
     this.#slots = new ShardSlots(options.slots);
+    this.#mostAhead = Math.min(AHEAD_MOST, Math.ceil(options.slots / 2));
+    this.#ahead = Math.min(BATCH, this.#mostAhead);
   }
 
   /** Whether it may be handed orders: it has a thread, and that has a turn to spare for them. */
@@ -111,14 +121,19 @@ export class Shard {
     return this.#state.kind === 'ready' && !this.#isStill;
   }
 
-  /** Whether the thread can soon begin another order. Else `turn` is called when it may. */
+  /**
+   * Whether another order would soon be begun; if not, `turn` is called when one may be. A thread that is not ready is not to be
+   * asked.
+   */
   get hasRoom(): boolean {
-    if (this.#isAhead) this.#slots.table.awaitBegun();
-    return !this.#isAhead;
+    if (!this.#isAhead || !this.isReady) return true;
+    this.#wasAhead = true;
+    this.#slots.table.awaitBegun();
+    return !this.#isAhead; // it may have begun some meanwhile, and not known that it was waited for
   }
 
   get #isAhead(): boolean {
-    return ((this.#handed - this.#slots.table.begun()) | 0) >= AHEAD;
+    return ((this.#handed - this.#slots.table.begun()) | 0) >= this.#ahead;
   }
 
   /** Resolves when its first thread has loaded the handler; tells whether that can confirm. */
@@ -211,6 +226,7 @@ export class Shard {
    * takes too long. What the caller was kept from it, in milliseconds, says nothing about the thread.
    */
   watch(now: number, awayMs: number): void {
+    this.#adapt(now);
     const state = this.#state;
     const beat = this.#slots.table.heartbeat();
     if (beat !== this.#lastBeat || state.kind !== 'ready') {
@@ -226,6 +242,18 @@ export class Shard {
     this.#beatAt = now;
     this.#why = `its event loop stood still for ${this.#options.threadTimeoutMs} ms`;
     this.#endThread(state);
+  }
+
+  /** While it has more than it comes to, what it begins shows how long that will be on its way. */
+  #adapt(now: number): void {
+    const begun = this.#slots.table.begun();
+    if (this.#wasAhead) {
+      const inTime = (((begun - this.#begunThen) | 0) * AHEAD_MS) / Math.max(1, now - this.#lookedAt);
+      this.#ahead = Math.min(this.#mostAhead, Math.max(AHEAD_LEAST, Math.round(inTime)));
+    }
+    this.#wasAhead = false;
+    this.#lookedAt = now;
+    this.#begunThen = begun;
   }
 
   #moves(): void {

@@ -1,8 +1,5 @@
-/** Failures in a row that open it. */
-const FAILURES = 2;
-const PROBES = 1;
-const OPEN_MS = 5_000;
-const OPEN_MAX_MS = 60_000;
+import { BREAKER, type BreakerSettings } from '../order.ts';
+
 /** Calls that fail within this time fail of one event, such as a connection that they shared. */
 const ONE_EVENT_MS = 100;
 /** After a probe that said nothing. */
@@ -12,9 +9,10 @@ const AGAIN_MS = 1_000;
 export type Told = 'answered' | 'failed' | 'neither';
 
 /**
- * Keeps calls from a merchant that does not answer (Nygard, "Release It!", 2007). Two failures in a row open it, for longer
- * each time; when the time is over, exactly one probe is sent, and what that comes to closes or opens it again. A call that
- * was started in an earlier state tells nothing about this one: each call carries the era in which it was started.
+ * Keeps calls from a merchant that does not answer (Nygard, "Release It!", 2007). So many failures in a row open it, for longer
+ * each time; when the time is over, exactly as many probes as asked for are sent. All of them answered close it, one that fails
+ * opens it again. A call that was started in an earlier state tells nothing about this one: each call carries the era in which it
+ * was started.
  */
 export class CircuitBreaker {
   #state: 'closed' | 'open' | 'half-open' = 'closed';
@@ -22,8 +20,14 @@ export class CircuitBreaker {
   #failures = 0;
   #failedAt = Number.NEGATIVE_INFINITY;
   #probes = 0;
+  #answered = 0;
   #openings = 0;
   #until = 0;
+  settings: BreakerSettings;
+
+  constructor(settings: BreakerSettings = BREAKER) {
+    this.settings = settings;
+  }
 
   get state(): 'closed' | 'open' | 'half-open' {
     return this.#state;
@@ -32,7 +36,7 @@ export class CircuitBreaker {
   /** Whether a call may start; a call that does start must be told to `started`. */
   allows(now: number): boolean {
     if (this.#state === 'closed') return true;
-    return this.#state === 'open' ? now >= this.#until : this.#probes < PROBES;
+    return this.#state === 'open' ? now >= this.#until : this.#probes < this.settings.probes;
   }
 
   /** When a call may start again, as far as is known; the past or now when one may. */
@@ -46,6 +50,7 @@ export class CircuitBreaker {
       this.#state = 'half-open';
       this.#era++;
       this.#probes = 0;
+      this.#answered = 0;
     }
     if (this.#state === 'half-open') this.#probes++;
     return this.#era;
@@ -64,26 +69,33 @@ export class CircuitBreaker {
   #failed(now: number): void {
     if (this.#failures > 0 && now - this.#failedAt < ONE_EVENT_MS) return;
     this.#failedAt = now;
-    if (++this.#failures >= FAILURES) this.#open(now, OPEN_MS * 2 ** Math.min(this.#openings++, 10));
+    if (++this.#failures >= this.settings.failures) this.#openLonger(now);
   }
 
   #judge(told: Told, now: number): void {
-    if (told === 'failed') {
-      this.#open(now, OPEN_MS * 2 ** Math.min(this.#openings++, 10));
-    } else if (told === 'answered') {
+    if (told === 'failed') this.#openLonger(now);
+    else if (told === 'answered') {
+      if (++this.#answered < this.settings.probes) return;
       this.#state = 'closed';
       this.#era++;
       this.#failures = 0;
       this.#openings = 0;
     } else {
-      this.#open(now, AGAIN_MS); // another may go in its place, but not at once: it may come to nothing too
+      this.#open(now, AGAIN_MS); // others may go in their place, but not at once: they may come to nothing too
     }
+  }
+
+  /** For longer than the time before. */
+  #openLonger(now: number): void {
+    const { waitMs, maxWaitMs } = this.settings;
+    const mostMs = Math.max(waitMs, maxWaitMs);
+    this.#open(now, Math.min(mostMs, waitMs * 2 ** Math.min(this.#openings++, 20)));
   }
 
   #open(now: number, forMs: number): void {
     this.#state = 'open';
     this.#era++;
     this.#failures = 0;
-    this.#until = now + Math.min(OPEN_MAX_MS, forMs);
+    this.#until = now + forMs;
   }
 }

@@ -115,6 +115,7 @@ export class Lane<T extends Waiting> {
     if (this.#merchant.paused && !merchant.paused) this.holdUntil = 0;
     this.#merchant = merchant;
     this.limit.max = merchant.concurrency;
+    if (this.#breaker !== undefined) this.#breaker.settings = merchant.breaker;
   }
 
   push(order: T): void {
@@ -218,7 +219,7 @@ export class Lane<T extends Waiting> {
       // Once may be chance: connections are lost, and not because of too many calls.
       if (this.failing) this.limit.unanswered(startedAt, now);
       this.failing = true;
-      this.#breaker ??= new CircuitBreaker();
+      this.#breaker ??= new CircuitBreaker(this.#merchant.breaker);
     } else if (told === 'answered') {
       this.failing = false;
       if (overloaded) this.#overloaded(startedAt, now);

@@ -4,7 +4,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { parseDuration, parseRate } from '../duration.ts';
 import { hostPatternProblem } from '../host-pattern.ts';
 import { jsonProblem } from '../json-error.ts';
-import type { DuplicatesPolicy } from '../order.ts';
+import type { BreakerSettings, DuplicatesPolicy } from '../order.ts';
 import { nearest } from '../spelling.ts';
 import { type Problems, shown, type Tell } from './problems.ts';
 import { repeatedKeys } from './repeated-keys.ts';
@@ -19,6 +19,7 @@ export interface Entry {
   timeoutMs?: number;
   concurrency?: number;
   ratePerSecond?: number;
+  breaker?: Partial<BreakerSettings>;
   paused?: boolean;
   weight?: number;
   duplicates?: DuplicatesPolicy;
@@ -39,11 +40,13 @@ const ENTRY_FIELDS = [
   'timeout',
   'concurrency',
   'rate',
+  'breaker',
   'paused',
   'weight',
   'duplicates',
   'keyWindow',
 ];
+const BREAKER_FIELDS = ['failures', 'probes', 'wait', 'maxWait'];
 const POLICIES: readonly DuplicatesPolicy[] = ['idempotent', 'confirm', 'never'];
 const AUTH_FIELDS = {
   bearer: ['type', 'env', 'file'],
@@ -56,6 +59,8 @@ const OUR_HEADERS = new Set(
     ' ',
   ),
 );
+/** Failures, or probes. */
+const MOST_OF_BREAKER = 100;
 // How many entries are read in one turn of the event loop: about 10 ms, so that a reload does not hold up the orders.
 const SLICE = 2000;
 
@@ -147,6 +152,9 @@ function readEntry(raw: unknown, path: readonly string[], folder: string, proble
       case 'rate':
         entry.ratePerSecond = readRate(value, tell);
         break;
+      case 'breaker':
+        entry.breaker = readBreaker(value, tell);
+        break;
       case 'paused':
         entry.paused = value === true;
         if (typeof value !== 'boolean') tell(`expected true or false, received ${shown(value)}`);
@@ -189,6 +197,22 @@ function readWhole(value: unknown, max: number, tell: Tell): number {
     `expected a whole number ${max === Number.MAX_SAFE_INTEGER ? 'from 1' : `from 1 to ${max}`}, received ${shown(value)}`,
   );
   return 1;
+}
+
+function readBreaker(value: unknown, tell: Tell): Partial<BreakerSettings> {
+  const breaker: { -readonly [name in keyof BreakerSettings]?: number } = {};
+  if (!isObject(value)) {
+    tell(`expected an object with ${BREAKER_FIELDS.join(', ')}, received ${shown(value)}`);
+    return breaker;
+  }
+  for (const [name, of] of Object.entries(value)) {
+    const tellOf: Tell = (what, ...below) => tell(what, name, ...below);
+    if (name === 'failures' || name === 'probes') breaker[name] = readWhole(of, MOST_OF_BREAKER, tellOf);
+    else if (name === 'wait') breaker.waitMs = readDuration(of, tellOf);
+    else if (name === 'maxWait') breaker.maxWaitMs = readDuration(of, tellOf);
+    else tellOf(unknownField(name, BREAKER_FIELDS));
+  }
+  return breaker;
 }
 
 function readHeaders(value: unknown, tell: Tell): Record<string, string> {

@@ -5,7 +5,7 @@ import { formatDuration, parseRate } from '../duration.ts';
 import { messageOf, OrderlaneError } from '../errors.ts';
 import { hostPatternProblem } from '../host-pattern.ts';
 import type { Options } from '../options.ts';
-import type { Merchant } from '../order.ts';
+import { BREAKER, type BreakerSettings, type Merchant } from '../order.ts';
 import { UrlTemplate } from '../url-template.ts';
 import { AddressGuard } from './address-guard.ts';
 import { type DirectoryFile, type Entry, readDirectoryFile } from './directory-file.ts';
@@ -25,6 +25,8 @@ export interface DirectorySource {
   readonly concurrency: number;
   /** Calls a second, for merchants that set none. @default unbounded */
   readonly ratePerSecond?: number;
+  /** For merchants that set none, or not all of it. @default BREAKER */
+  readonly breaker?: BreakerSettings;
   /** Longest `timeout` that the file may set, in milliseconds. @default unbounded */
   readonly maxTimeoutMs?: number;
   /** Whether every merchant must have a URL, because no handler knows by itself. @default false */
@@ -45,6 +47,12 @@ export function directorySourceOf(options: Options): DirectorySource {
     timeoutMs: options.timeoutMs,
     concurrency: options.merchantConcurrency,
     ...(ratePerSecond === undefined ? {} : { ratePerSecond }),
+    breaker: {
+      failures: options.breakerFailures,
+      probes: options.breakerProbes,
+      waitMs: options.breakerWaitMs,
+      maxWaitMs: options.breakerMaxWaitMs,
+    },
     maxTimeoutMs: options.shutdownTimeoutMs,
     urlRequired: options.handler === undefined,
   };
@@ -64,6 +72,8 @@ export class DirectorySnapshot {
   readonly #template: UrlTemplate | undefined;
   /** Headers of merchants that set none of their own, shared by all of them. */
   readonly #headers: Readonly<Record<string, string>>;
+  /** The same. */
+  readonly #breaker: BreakerSettings;
 
   private constructor(
     source: DirectorySource,
@@ -78,6 +88,7 @@ export class DirectorySnapshot {
     this.#secrets = secrets;
     this.#template = template;
     this.#headers = this.#headersOf(file.defaults);
+    this.#breaker = { ...BREAKER, ...source.breaker, ...file.defaults.breaker };
   }
 
   /**
@@ -147,6 +158,7 @@ export class DirectorySnapshot {
       paused: entry.paused ?? defaults.paused ?? false,
       ...(ratePerSecond === undefined ? {} : { ratePerSecond }),
       concurrency: entry.concurrency ?? defaults.concurrency ?? this.#source.concurrency,
+      breaker: entry.breaker === undefined ? this.#breaker : { ...this.#breaker, ...entry.breaker },
       weight: entry.weight ?? defaults.weight ?? DEFAULT_WEIGHT,
       duplicates: entry.duplicates ?? defaults.duplicates ?? 'idempotent',
       keyWindowMs: entry.keyWindowMs ?? defaults.keyWindowMs ?? DEFAULT_KEY_WINDOW_MS,

@@ -79,6 +79,7 @@ class Outbox {
   readonly #port: MessagePort;
   #outcomes: unknown[] = [];
   #log: string[] = [];
+  #isAwaited = false;
   readonly #pace = new Pace(() => this.#flush());
 
   constructor(port: MessagePort) {
@@ -98,10 +99,13 @@ class Outbox {
 
   /** A report is to leave, be it empty. */
   wake(): void {
+    this.#isAwaited = true;
     this.#pace.schedule();
   }
 
   #flush(): void {
+    if (this.#outcomes.length === 0 && this.#log.length === 0 && !this.#isAwaited) return;
+    this.#isAwaited = false;
     const report: Report = {
       ...(this.#outcomes.length === 0 ? {} : { outcomes: this.#outcomes }),
       ...(this.#log.length === 0 ? {} : { log: this.#log }),

@@ -37,7 +37,7 @@ test('a seed is one run, to its last event', async () => {
 // The last is the seed to begin with, where an earlier one shows it by another sign.
 for (const [error, path, name, shows, first = 1] of [
   ['an ack before the confirm', 'broker/rabbitmq/publisher.ts', 'ack-before-confirm', /was acknowledged, but/],
-  ['a join by order ID', 'dispatcher/ledger.ts', 'join-by-order-id', /was acknowledged, but/, 2],
+  ['a join by order ID', 'dispatcher/ledger.ts', 'join-by-order-id', /was acknowledged, but/, 3],
   [
     'a slot reused without its generation',
     'dispatcher/shard-slots.ts',

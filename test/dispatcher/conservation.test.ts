@@ -218,6 +218,8 @@ const STEPS = {
   loseChannel: 1,
   loseThread: 1,
   threadIsBack: 3,
+  fallBehind: 1,
+  catchUp: 3,
   pass: 2,
   housekeeping: 1,
   drain: 1,
@@ -231,6 +233,8 @@ class World {
   readonly broker: Broker;
   dispatcher: Dispatcher;
   readonly #down = new Set<number>();
+  /** Shards that have more to begin than they come to. */
+  readonly #behind = new Set<number>();
   swept = false;
   #inFlight: Entry[] = [];
   /** By copy: how often this process has sent it, or may have. */
@@ -261,7 +265,8 @@ class World {
         shards: {
           shardOf: (merchantId) => (merchantId === 'i' || merchantId === 'n' ? 0 : 1),
           isReady: (shard) => !this.#down.has(shard),
-          hasRoom: () => true,
+          hasRoom: (shard) => !this.#behind.has(shard),
+          anyHasRoom: () => this.#behind.size < 2,
           hand: (entry) => {
             assert.ok(!this.#inFlight.includes(entry), `${entry.key} is handed twice`);
             assert.ok(this.clock.now() < entry.delivery.deadlineAt, `${entry.key} is handed after its deadline`);
@@ -316,6 +321,12 @@ class World {
       case 'threadIsBack':
         this.#threadIsBack(number % 2);
         break;
+      case 'fallBehind':
+        if (!this.#down.has(number % 2)) this.#behind.add(number % 2);
+        break;
+      case 'catchUp':
+        this.#catchUp(number % 2);
+        break;
       case 'pass':
         this.#pass((number % 60) * 1000);
         break;
@@ -339,6 +350,7 @@ class World {
     this.#inFlight = [];
     this.#sends = new Map();
     this.#down.clear();
+    this.#behind.clear();
     this.broker.loseProcess(this.dispatcher);
     this.dispatcher = this.#start();
   }
@@ -347,7 +359,10 @@ class World {
   finish(): void {
     for (let round = 0; !this.broker.isEmpty || this.#inFlight.length > 0; round++) {
       assert.ok(round < 500, 'it does not come to an end');
-      for (const shard of [0, 1]) this.#threadIsBack(shard);
+      for (const shard of [0, 1]) {
+        this.#threadIsBack(shard);
+        this.#catchUp(shard);
+      }
       while (this.broker.queue.length > 0) this.broker.deliver(this.dispatcher);
       while (this.#inFlight.length > 0) this.#end(0, { kind: 'delivered' });
       for (let i = 0; i < 100; i++) this.broker.store(this.dispatcher, true);
@@ -407,6 +422,7 @@ class World {
       this.#maybeSent.add(entry.delivery.identity);
     }
     this.#down.add(shard);
+    this.#behind.delete(shard);
     const onStack = number % 3 === 0 ? undefined : sending[number % (sending.length || 1)];
     this.dispatcher.threadLost(shard, { why: 'the thread exited', onStack, handed, sending });
     this.dispatcher.turn();
@@ -414,6 +430,10 @@ class World {
 
   #threadIsBack(shard: number): void {
     if (this.#down.delete(shard)) this.dispatcher.shardReady(shard);
+  }
+
+  #catchUp(shard: number): void {
+    if (this.#behind.delete(shard)) this.dispatcher.turn();
   }
 
   #pass(ms: number): void {

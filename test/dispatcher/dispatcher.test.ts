@@ -79,25 +79,28 @@ test('a shard that is not ready is handed nothing, and all that waited when it i
   assert.equal(rig.handed(), 'a1 a2');
 });
 
-test('what a thread is behind with waits in its lanes, nothing more is wanted meanwhile, and others go on', () => {
+test('what a thread is behind with waits in its lanes, and others go on; more is wanted as long as one of them is not', () => {
   const rig = new Rig({}, { id: 'a' }, { id: 'b' });
   rig.shards.places.set('b', 1);
   rig.shards.behind.add(1);
   rig.receiveAll('a1 b1 a2 b2');
   assert.equal(rig.handed(), 'a1 a2');
-  const wanted = rig.source.wanted;
-  rig.dispatcher.turn();
-  assert.equal(rig.source.wanted, wanted);
   assert.equal(rig.dispatcher.snapshot().slowest.find(({ merchant }) => merchant === 'b')?.gate, 'shard');
+  const { wanted } = rig.source;
+  rig.dispatcher.turn();
+  assert.equal(rig.source.wanted, wanted + 1);
+  rig.shards.behind.add(0);
+  rig.dispatcher.turn();
+  assert.equal(rig.source.wanted, wanted + 1);
   rig.shards.behind.clear();
   rig.dispatcher.turn();
   assert.equal(rig.handed(), 'b1 b2');
 });
 
 test('that orders wait for nothing but a thread is said, and so is what would help', () => {
-  const rig = new Rig({}, { id: 'a' });
+  const rig = new Rig({}, { id: 'a' }, { id: 'p', paused: true });
   rig.shards.behind.add(0);
-  rig.receiveAll('a1 a2');
+  rig.receiveAll('a1 a2 p1');
   for (let i = 0; i < 60; i++) {
     rig.clock.pass(100);
     rig.dispatcher.tick();

@@ -20,6 +20,18 @@ test('a drain starts nothing more and finishes what is in flight', () => {
   assert.equal(rig.dispatcher.snapshot().waiting, 2, 'they go back to the broker with the connection');
 });
 
+test('what is not started because of a drain is laid to nothing else', () => {
+  const rig = new Rig({}, { id: 'a' }, { id: 'p', paused: true });
+  rig.receiveAll('a1 p1');
+  rig.dispatcher.drain();
+  for (let i = 0; i < 60; i++) {
+    rig.clock.pass(100);
+    rig.dispatcher.tick();
+  }
+  assert.deepEqual(rig.warnings, []);
+  assert.equal(rig.dispatcher.snapshot().pressure, undefined);
+});
+
 test('what waits for a merchant that must not get duplicates is deferred, because a redelivery might have been sent', () => {
   const rig = new Rig(
     { concurrency: 1 },

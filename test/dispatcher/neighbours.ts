@@ -99,6 +99,7 @@ export class RecordingShards implements Pick<DispatcherParts, 'shards'> {
     shardOf: (merchantId) => this.places.get(merchantId) ?? 0,
     isReady: (shard) => !this.down.has(shard),
     hasRoom: (shard) => !this.behind.has(shard),
+    anyHasRoom: () => ![0, ...this.places.values()].every((shard) => this.behind.has(shard)),
     hand: (entry) => {
       assert.ok(!this.down.has(entry.lane.shard), 'handed to a shard that is down');
       assert.ok(!this.inFlight.has(entry), `${entry.delivery.identity} is handed twice`);

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { Outbox } from '../../src/dispatcher/outbox.ts';
 import type { Entry } from '../../src/dispatcher/ledger.ts';
 import { Lane } from '../../src/lane/lane.ts';
-import type { Merchant } from '../../src/order.ts';
+import { BREAKER, type Merchant } from '../../src/order.ts';
 import { merchantOf } from '../merchant/stub.ts';
 
 const HEADERS = { authorization: 'Bearer s3cret' };
@@ -55,6 +55,7 @@ test('whatever differs besides makes a merchant go whole', () => {
     { timeoutMs: 1 },
     { concurrency: 1 },
     { ratePerSecond: 1 },
+    { breaker: { ...BREAKER } },
     { paused: true },
     { weight: 7 },
     { duplicates: 'never' },

@@ -121,6 +121,42 @@ test('a thread that does not come to its orders is handed no more than a few bat
   await all.promise;
 });
 
+test('a thread that begins little is handed little at a time', async (t) => {
+  const dir = mkdtempSync(join(tmpdir(), 'orderlane-test-'));
+  t.after(() => rmSync(dir, { recursive: true, force: true }));
+  let handed = 0;
+  let ended = 0;
+  let told = (): void => {};
+  const allEnded = async (): Promise<void> => {
+    while (ended < handed) await new Promise<void>((resolve) => (told = resolve));
+  };
+  const shard = await startShard(t, 'stands-still.ts', {
+    outcome: () => {
+      ended++;
+      told();
+    },
+  });
+  const until = join(dir, 'until');
+  const body = JSON.stringify({ begun: join(dir, 'begun'), until });
+  const fill = (): number => {
+    const before = handed;
+    for (; shard.hasRoom; handed++) hand(shard, 'm', { body, identity: `i-${handed}` });
+    return handed - before;
+  };
+  const now = performance.now();
+  shard.watch(now, 0);
+  const first = fill();
+  shard.watch(now + 100, 0); // it has begun none of them
+  writeFileSync(until, '');
+  await allEnded();
+  const next = fill();
+  assert.ok(next > 0 && next < first, `${next} after ${first}`);
+  shard.watch(now + 200, 0); // the first of them, and perhaps the next
+  const then = fill();
+  assert.ok(then > next, `${then} after ${next}`);
+  await allEnded();
+});
+
 test('what a lost thread had not begun takes no room of the next', async (t) => {
   const dir = mkdtempSync(join(tmpdir(), 'orderlane-test-'));
   t.after(() => rmSync(dir, { recursive: true, force: true }));

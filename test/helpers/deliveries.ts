@@ -1,7 +1,7 @@
 import { crc32 } from 'node:zlib';
 import type { Delivery } from '../../src/broker/source.ts';
 import type { Clock } from '../../src/clock.ts';
-import type { Merchant } from '../../src/order.ts';
+import { BREAKER, type Merchant } from '../../src/order.ts';
 
 /** What `HandClock` shows when it is made, on both scales. */
 export const START = 1_000_000;
@@ -68,6 +68,7 @@ export function merchant(fields: Partial<Merchant> = {}): Merchant {
     duplicates: 'idempotent',
     keyWindowMs: 86_400_000,
     paused: false,
+    breaker: BREAKER,
     ...fields,
   };
 }

@@ -2,10 +2,11 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { CircuitBreaker, type Told } from '../../src/lane/circuit-breaker.ts';
+import { BREAKER } from '../../src/order.ts';
 
 /** A breaker on which one call after the other is made, a second apart, the last of them at this time. */
-function after(calls: readonly Told[], now = 0): CircuitBreaker {
-  const breaker = new CircuitBreaker();
+function after(calls: readonly Told[], now = 0, settings = BREAKER): CircuitBreaker {
+  const breaker = new CircuitBreaker(settings);
   for (const [nth, told] of calls.entries()) {
     breaker.ended(breaker.started(), told, now - (calls.length - 1 - nth) * 1000);
   }
@@ -103,4 +104,45 @@ test('whatever comes in whatever order, no more than one call is in flight betwe
       }
     }),
   );
+});
+
+test('it opens after as many failures, for as long, as it is set to', () => {
+  const settings = { ...BREAKER, failures: 3, waitMs: 2_000, maxWaitMs: 5_000 };
+  assert.equal(after(['failed', 'failed'], 0, settings).state, 'closed');
+  const breaker = after(['failed', 'failed', 'failed'], 0, settings);
+  const lengths: number[] = [];
+  let now = 0;
+  for (let i = 0; i < 4; i++) {
+    lengths.push(breaker.opensAt - now);
+    now = breaker.opensAt;
+    breaker.ended(breaker.started(), 'failed', now);
+  }
+  assert.deepEqual(lengths, [2_000, 4_000, 5_000, 5_000]);
+  const long = after(['failed', 'failed'], 0, { ...BREAKER, waitMs: 120_000 });
+  assert.equal(long.opensAt, 120_000, 'longer than the longest, which was not set');
+});
+
+test('exactly as many probes go as it is set to, and all of them must be answered', () => {
+  const settings = { ...BREAKER, probes: 3 };
+  const breaker = after(['failed', 'failed'], 0, settings);
+  const probes: number[] = [];
+  while (breaker.allows(5000)) probes.push(breaker.started());
+  assert.equal(probes.length, 3);
+  for (const era of probes) {
+    assert.deepEqual([breaker.state, breaker.allows(60_000)], ['half-open', false]);
+    breaker.ended(era, 'answered', 5100);
+  }
+  assert.equal(breaker.state, 'closed');
+});
+
+test('one probe of several that fails opens it again, for longer, and the others then say nothing', () => {
+  const breaker = after(['failed', 'failed'], 0, { ...BREAKER, probes: 3 });
+  const [first, second, third] = [breaker.started(), breaker.started(), breaker.started()];
+  breaker.ended(first, 'answered', 5100);
+  breaker.ended(second, 'failed', 5200);
+  breaker.ended(third, 'answered', 5300);
+  assert.deepEqual([breaker.state, breaker.opensAt], ['open', 15_200]);
+  const again = [breaker.started(), breaker.started(), breaker.started()];
+  for (const era of again.slice(1)) breaker.ended(era, 'answered', 15_300);
+  assert.equal(breaker.state, 'half-open', 'what was answered before it opened again does not count');
 });

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { type Ending, NEITHER } from '../../src/lane/ending.ts';
 import { Lane, type Waiting } from '../../src/lane/lane.ts';
+import { BREAKER } from '../../src/order.ts';
 import { merchant } from '../helpers/deliveries.ts';
 
 interface Numbered extends Waiting {
@@ -307,4 +308,15 @@ test('of twenty calls, one over age is no sign; two are', () => {
   assert.equal(lane.isHanging, false);
   lane.overAge = 2;
   assert.equal(lane.isHanging, true);
+});
+
+test('a breaker that the directory has changed counts at once', () => {
+  const of = new Lane<Numbered>(merchant({ breaker: { ...BREAKER, failures: 1, waitMs: 1000 } }), 0);
+  const fail = (now: number): void =>
+    of.ended(of.started(now), now, { told: 'failed', overloaded: false, retryAfterMs: undefined }, now);
+  fail(0);
+  assert.equal(of.gate(999), 'breaker');
+  of.merchant = merchant({ breaker: { ...BREAKER, waitMs: 9000 } });
+  fail(1000);
+  assert.deepEqual([of.gate(18_999), of.gate(19_000)], ['breaker', undefined]);
 });

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { OrderlaneError } from '../../src/errors.ts';
 import { Directory, type DirectorySource } from '../../src/merchant/directory.ts';
+import { BREAKER } from '../../src/order.ts';
 
 const LIMITS = { allowHosts: [], timeoutMs: 15_000, concurrency: 50 };
 const URL_TEMPLATE = 'https://pos.example/{merchantId}/orders';
@@ -49,6 +50,7 @@ test('an entry says all about its merchant', async (t) => {
         timeout: '5s',
         concurrency: 7,
         rate: '600/m',
+        breaker: { failures: 5, probes: 3, wait: '10s', maxWait: '5m' },
         paused: true,
         weight: 3,
         duplicates: 'never',
@@ -63,6 +65,7 @@ test('an entry says all about its merchant', async (t) => {
     timeoutMs: 5000,
     concurrency: 7,
     ratePerSecond: 10,
+    breaker: { failures: 5, probes: 3, waitMs: 10_000, maxWaitMs: 300_000 },
     paused: true,
     weight: 3,
     duplicates: 'never',
@@ -89,6 +92,7 @@ test('what an entry leaves out comes from defaults, and what those leave out fro
     headers: { 'x-a': '1', 'x-b': '1', 'x-api-key': 's3cret' },
     timeoutMs: 15_000,
     concurrency: 50,
+    breaker: BREAKER,
     paused: false,
     weight: 2,
     duplicates: 'idempotent',
@@ -104,6 +108,18 @@ test('a rate of the command line holds for merchants that neither an entry nor d
   assert.deepEqual([directory.find('a')?.ratePerSecond, directory.find('b')?.ratePerSecond], [10, 1]);
   const alone = await Directory.load({ ...LIMITS, url: URL_TEMPLATE, ratePerSecond: 10 });
   assert.equal(alone.find('a')?.ratePerSecond, 10);
+});
+
+test('a breaker is an entry’s where that tells, then that of defaults, then that of the command line', async (t) => {
+  const url = 'https://pos.example/';
+  const merchants = { a: { url }, b: { url, breaker: { probes: 4 } }, c: { url, breaker: {} } };
+  const defaults = { breaker: { failures: 9, wait: '1s' } };
+  const breaker = { ...BREAKER, failures: 3, maxWaitMs: 30_000 };
+  const directory = await load(t, { defaults, merchants }, { breaker });
+  const all = { failures: 9, probes: 1, waitMs: 1000, maxWaitMs: 30_000 };
+  assert.deepEqual(directory.find('a')?.breaker, all);
+  assert.deepEqual(directory.find('b')?.breaker, { ...all, probes: 4 });
+  assert.deepEqual(directory.find('c')?.breaker, all);
 });
 
 test('with a URL template alone every merchant is known whose ID fits', async () => {
@@ -173,6 +189,14 @@ test('each problem names its place, what was expected and what came', async (t) 
     ],
     [entry({ rate: 10 }), /merchants\.m-1\.rate: expected a rate above 0 a second.* such as "10\/s".*, received 10/],
     [entry({ rate: '0/s' }), /merchants\.m-1\.rate: expected a rate above 0/],
+    [
+      entry({ breaker: 3 }),
+      /merchants\.m-1\.breaker: expected an object with failures, probes, wait, maxWait, received 3/,
+    ],
+    [entry({ breaker: { failures: 0 } }), /breaker\.failures: expected a whole number from 1 to 100, received 0/],
+    [entry({ breaker: { probes: 101 } }), /breaker\.probes: expected a whole number from 1 to 100, received 101/],
+    [entry({ breaker: { wait: 5 } }), /breaker\.wait: expected a duration above 0 .*, received 5/],
+    [entry({ breaker: { maxwait: '5s' } }), /breaker\.maxwait: unknown field: did you mean "maxWait"\?/],
     [entry({ paused: 'yes' }), /merchants\.m-1\.paused: expected true or false, received "yes"/],
     [entry({ keyWindow: '1 day' }), /merchants\.m-1\.keyWindow: expected a duration/],
     [entry({ url: 5 }), /merchants\.m-1\.url: expected a URL, received 5/],

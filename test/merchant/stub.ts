@@ -4,7 +4,7 @@ import https from 'node:https';
 import net, { type AddressInfo, type Socket } from 'node:net';
 import type { TestContext } from 'node:test';
 import tls from 'node:tls';
-import type { Merchant, Order } from '../../src/order.ts';
+import { BREAKER, type Merchant, type Order } from '../../src/order.ts';
 import { LOOPBACK_CERT, LOOPBACK_KEY } from './loopback-cert.ts';
 
 export interface Seen {
@@ -115,6 +115,7 @@ export function merchantOf(url: string | undefined, headers: Record<string, stri
     weight: 1,
     duplicates: 'idempotent',
     keyWindowMs: 86_400_000,
+    breaker: BREAKER,
     paused: false,
   };
 }

@@ -1,4 +1,4 @@
-import type { DuplicatesPolicy, Merchant, Order } from '../../../src/order.ts';
+import { BREAKER, type DuplicatesPolicy, type Merchant, type Order } from '../../../src/order.ts';
 import { stage } from './stage.ts';
 import type { Actor } from './virtual-time.ts';
 
@@ -59,6 +59,7 @@ export class Merchants {
       timeoutMs: dice.whole(1, 4) * 1000,
       concurrency: dice.whole(1, 5),
       ...(dice.chance(0.2) ? { ratePerSecond: dice.whole(2, 20) } : {}),
+      breaker: BREAKER,
       paused: false,
       weight: dice.whole(1, 3),
       duplicates,

@@ -192,10 +192,12 @@ export class SimulatedThread extends EventEmitter {
     const { time, process } = stage();
     const table = new SlotTable(slots, buffer);
     const outcomes: unknown[] = [];
+    let isAwaited = false;
     const post = (): void => {
-      const told = outcomes.splice(0);
-      port.postMessage({ outcomes: told });
-      if (told.length > 0) this.reached('posted');
+      if (outcomes.length === 0 && !isAwaited) return;
+      isAwaited = false;
+      port.postMessage({ outcomes: outcomes.splice(0) });
+      this.reached('posted');
     };
     const pace = new Pace(post);
     this.#table = table;
@@ -214,7 +216,10 @@ export class SimulatedThread extends EventEmitter {
         if (outcomes.length >= 4 * OUTCOME_FIELDS) post();
         else pace.schedule();
       },
-      wake: () => pace.schedule(),
+      wake: () => {
+        isAwaited = true;
+        pace.schedule();
+      },
     } satisfies RunnerParts);
     time.every(BEAT_MS, () => table.beat());
     return { ok: true, confirms: process.hasHandler };
