@@ -3,7 +3,7 @@ import type { Lane } from '../lane/lane.ts';
 import type { Directory } from '../merchant/directory.ts';
 import type { ThreadOutcome } from '../protocol.ts';
 import type { LanePage, LaneQuery, Readings } from '../readings.ts';
-import type { Stats } from '../stats.ts';
+import type { Gate, Stats } from '../stats.ts';
 import { BlockedLanes } from './blocked.ts';
 import { Budget } from './budget.ts';
 import { Containment } from './containment.ts';
@@ -35,6 +35,9 @@ export interface DispatcherParts extends SettlementParts {
   readonly shards: Pick<ShardPool, 'shardOf' | 'isReady' | 'hasRoom' | 'anyHasRoom' | 'hand' | 'forget' | 'stats'>;
   readonly directory: Pick<Directory, 'find'>;
 }
+
+/** Gates that hold a merchant's orders for longer than others wait, and then let all of them go. */
+const LEFT_BEHIND: ReadonlySet<Gate> = new Set(['pause', 'breaker', 'hold', 'slow']);
 
 /**
  * Where an order's way is decided: puts each delivery in its merchant's lane, gives lanes turns under the process's
@@ -154,6 +157,7 @@ export class Dispatcher implements Sink {
       return;
     }
     const gate = this.#gates.of(lane, now);
+    if (gate !== undefined) this.#noteStandstill(lane, gate);
     if (gate !== undefined || lane.waiting > 0) {
       const leftMs = delivery.deadlineAt - now;
       if (this.#deferral.isDue(lane, gate, delivery.bytes, leftMs, this.#parts.source.window())) {
@@ -163,7 +167,7 @@ export class Dispatcher implements Sink {
     }
     lane.push(entry);
     this.#waiting++;
-    this.#scheduler.offer(lane, now);
+    this.#scheduler.offer(lane);
     this.#pump(now);
   }
 
@@ -189,9 +193,9 @@ export class Dispatcher implements Sink {
     const now = this.#parts.clock.now();
     const { servesSlow } = this.#budget;
     this.#flight.cameBack(entry, outcome, now);
-    if (!servesSlow && this.#budget.servesSlow) this.#offer(this.#blocked.takeSlow(), now);
-    this.#offer(entry.lane, now);
-    if (this.#containment.cameBack(entry)) for (const each of this.#containment.quarantined) this.#offer(each, now);
+    if (!servesSlow && this.#budget.servesSlow) this.#offer(this.#blocked.takeSlow());
+    this.#offer(entry.lane);
+    if (this.#containment.cameBack(entry)) for (const each of this.#containment.quarantined) this.#offer(each);
     noteOutcome(entry, outcome, now, this.#parts.log);
     this.#settlements.settle(entry, outcome, now);
   }
@@ -219,7 +223,7 @@ export class Dispatcher implements Sink {
     // Back to the head of their lanes, in the order in which they stood there.
     for (const entry of loss.handed.toReversed()) {
       this.#flight.lost(entry, now);
-      this.#offer(entry.lane, now);
+      this.#offer(entry.lane);
       if (entry === blamed) {
         this.#settlements.settle(entry, { kind: 'not-sent', reason: loss.why }, now, true);
         continue;
@@ -231,19 +235,19 @@ export class Dispatcher implements Sink {
       else {
         entry.lane.unshift(entry);
         this.#waiting++;
-        this.#offer(entry.lane, now);
+        this.#offer(entry.lane);
       }
     }
     for (const entry of loss.sending) {
       this.#flight.lost(entry, now);
-      this.#offer(entry.lane, now);
+      this.#offer(entry.lane);
       this.#settlements.settle(entry, { kind: 'ambiguous', reason: loss.why }, now, entry === blamed);
     }
   }
 
   shardReady(shard: number): void {
     const now = this.#parts.clock.now();
-    for (const lane of this.#blocked) if (lane.shard === shard) this.#offer(lane, now);
+    for (const lane of this.#blocked) if (lane.shard === shard) this.#offer(lane);
     this.#pump(now);
   }
 
@@ -254,9 +258,9 @@ export class Dispatcher implements Sink {
     const now = this.#parts.clock.now();
     this.#settlements.ladder.sweep(now);
     this.#lookAfter(now);
-    this.#refreshLanes(now);
+    this.#refreshLanes();
     this.#budget.age(now);
-    for (const lane of this.#blocked) this.#offer(lane, now);
+    for (const lane of this.#blocked) this.#offer(lane);
     this.#blocked.clear();
     this.#pump(now);
     const load = { waiting: this.#waiting, held: this.#held(now), ...this.#parts.source.window() };
@@ -282,9 +286,9 @@ export class Dispatcher implements Sink {
     if (merchantId === undefined) this.#changed.restart();
     else {
       const lane = this.#lanes.byMerchant.get(merchantId);
-      if (lane !== undefined) this.#refresh(lane, now);
+      if (lane !== undefined) this.#refresh(lane);
     }
-    this.#refreshLanes(now);
+    this.#refreshLanes();
     this.#pump(now);
   }
 
@@ -364,13 +368,14 @@ export class Dispatcher implements Sink {
     for (const entry of this.#trials.due(this.#gates, this.#budget.used, now)) this.#flight.start(entry, now);
     if (this.#trials.holdsOthers(now)) return;
     while (!this.#budget.isFull) {
-      const lane = this.#scheduler.next(this.#mayStart, now);
+      const lane = this.#scheduler.next(this.#mayStart);
       if (lane === undefined) {
         if (this.#budget.hasRoom && this.#parts.shards.anyHasRoom()) this.#parts.source.wantMore();
         return;
       }
       const entry = lane.shift() as Entry;
       this.#waiting--;
+      if (lane.waiting === 0 && lane.out === 0) lane.catchesUp = false;
       if (now >= entry.delivery.deadlineAt) {
         this.#settlements.settle(entry, expired(entry), now);
         continue;
@@ -383,25 +388,31 @@ export class Dispatcher implements Sink {
     if (lane.waiting === 0) return false;
     const gate = this.#gates.of(lane, this.#now);
     if (gate === undefined) return true;
+    this.#noteStandstill(lane, gate);
     this.#blocked.add(lane, gate);
     return false;
   };
+
+  /** What waits now, and what is sent away, is not to delay the others when it starts. */
+  #noteStandstill(lane: Lane<Entry>, gate: Gate): void {
+    lane.catchesUp ||= lane.isHanging || LEFT_BEHIND.has(gate) || this.#budget.isSlow(lane);
+  }
 
   #lookAfter(now: number): void {
     this.#waiting -= this.#upkeep.part(now);
   }
 
-  #refreshLanes(now: number): void {
-    for (const lane of this.#changed.part()) this.#refresh(lane, now);
+  #refreshLanes(): void {
+    for (const lane of this.#changed.part()) this.#refresh(lane);
   }
 
-  #refresh(lane: Lane<Entry>, now: number): void {
+  #refresh(lane: Lane<Entry>): void {
     this.#lanes.refresh(lane);
-    this.#offer(lane, now);
+    this.#offer(lane);
   }
 
-  #offer(lane: Lane<Entry> | undefined, now: number): void {
-    if (lane !== undefined && lane.waiting > 0) this.#scheduler.offer(lane, now);
+  #offer(lane: Lane<Entry> | undefined): void {
+    if (lane !== undefined && lane.waiting > 0) this.#scheduler.offer(lane);
   }
 }
 

@@ -1,60 +1,58 @@
 import type { Lane, Waiting } from '../lane/lane.ts';
 
-/** A lane is late when its next order had waited for so long when it came into line. */
-const LATE_MS = 1_000;
-/** Of so many turns that both could have, late lanes have one at most. */
-const LATE_EVERY = 4;
+/** Of so many turns that both could have, lanes that catch up have one at most. */
+const CATCHES_UP_EVERY = 4;
 
 /**
  * Whose turn it is: deficit round robin (Shreedhar and Varghese, 1996) over the lanes that may start something, with every
  * order at cost 1 and the lane's weight as its quantum. Constant time a turn, whatever the number of lanes. When there is not
- * enough for all, late lanes have their turns, but no more than every fourth: what merchants left behind while they stood
- * still must not, when they are back, delay orders that have just come. A lane whose shard has no room keeps its place.
+ * enough for all, lanes that catch up have their turns, but no more than every fourth: what merchants left behind while they
+ * stood still must not, when they are back, delay the others' orders. A lane whose shard has no room keeps its place.
  */
 export class Scheduler<T extends Waiting> {
   readonly #onTime: Line<T>;
-  readonly #late: Line<T>;
-  /** Turns that a late lane could have had, since one had. */
+  readonly #behind: Line<T>;
+  /** Turns that a lane that catches up could have had, since one had. */
   #turns = 0;
   #places = 0;
 
   /** @param hasRoom whether a shard can take another order now */
   constructor(hasRoom: (shard: number) => boolean) {
     this.#onTime = new Line(hasRoom);
-    this.#late = new Line(hasRoom);
+    this.#behind = new Line(hasRoom);
   }
 
   /** Puts a lane in line, unless it stands there already. */
-  offer(lane: Lane<T>, now: number): void {
+  offer(lane: Lane<T>): void {
     if (lane.inRing) return;
     lane.inRing = true;
-    this.#enqueue(lane, now);
+    this.#enqueue(lane);
   }
 
   /** The lanes in line. None may be offered meanwhile. */
   *[Symbol.iterator](): Generator<Lane<T>> {
     yield* this.#onTime;
-    yield* this.#late;
+    yield* this.#behind;
   }
 
   /**
    * The next lane that may start an order; `mayStart` is asked, and a lane that may not leaves the line until it is
    * offered again.
    */
-  next(mayStart: (lane: Lane<T>) => boolean, now: number): Lane<T> | undefined {
+  next(mayStart: (lane: Lane<T>) => boolean): Lane<T> | undefined {
     for (;;) {
-      const [onTime, late] = [this.#onTime.first(), this.#late.first()];
-      const ring = this.#isLateDue(onTime, late) ? late : onTime;
+      const [onTime, behind] = [this.#onTime.first(), this.#behind.first()];
+      const ring = this.#isBehindDue(onTime, behind) ? behind : onTime;
       if (ring === undefined) return undefined;
       const lane = ring.head as Lane<T>;
       // Before it is asked: whoever may not start either stands behind those that have not had a turn.
       if (lane.credit <= 0) {
         ring.shift();
-        this.#enqueue(lane, now);
+        this.#enqueue(lane);
       } else if (mayStart(lane)) {
         lane.credit--;
-        if (ring === late) this.#turns = 0;
-        else if (late !== undefined) this.#turns++;
+        if (ring === behind) this.#turns = 0;
+        else if (behind !== undefined) this.#turns++;
         return lane;
       } else {
         ring.shift();
@@ -63,17 +61,16 @@ export class Scheduler<T extends Waiting> {
     }
   }
 
-  /** Late lanes that are few have no more turns than if all stood in one line. */
-  #isLateDue(onTime: Ring<T> | undefined, late: Ring<T> | undefined): boolean {
-    if (onTime === undefined || late === undefined) return late !== undefined;
-    return this.#turns + 1 >= LATE_EVERY && (late.head as Lane<T>).place < (onTime.head as Lane<T>).place;
+  /** Lanes that catch up and are few have no more turns than if all stood in one line. */
+  #isBehindDue(onTime: Ring<T> | undefined, behind: Ring<T> | undefined): boolean {
+    if (onTime === undefined || behind === undefined) return behind !== undefined;
+    return this.#turns + 1 >= CATCHES_UP_EVERY && (behind.head as Lane<T>).place < (onTime.head as Lane<T>).place;
   }
 
-  #enqueue(lane: Lane<T>, now: number): void {
+  #enqueue(lane: Lane<T>): void {
     lane.credit = lane.merchant.weight;
     lane.place = ++this.#places;
-    const isLate = now - (lane.head?.arrivedAt ?? now) > LATE_MS;
-    (isLate ? this.#late : this.#onTime).push(lane);
+    (lane.catchesUp ? this.#behind : this.#onTime).push(lane);
   }
 }
 

@@ -9,8 +9,6 @@ import { RateLimit } from './rate-limit.ts';
 export interface Waiting {
   next: Waiting | undefined;
   readonly bytes: number;
-  /** When it came, on the clock's monotonic scale. */
-  readonly arrivedAt: number;
 }
 
 /** What keeps a lane from starting its next order, of those that are the lane's own. */
@@ -68,6 +66,8 @@ export class Lane<T extends Waiting> {
   holdUntil = 0;
   /** The directory does not have the merchant any more: what is in hand is finished, more is refused. */
   isGone = false;
+  /** It stood still with orders waiting, and has not yet served all that came meanwhile. */
+  catchesUp = false;
   /** In the scheduler's line. */
   inRing = false;
   /** Its place there, counted from the first that ever stood in it. */

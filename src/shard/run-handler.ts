@@ -267,23 +267,53 @@ class Attempt implements Context, Place {
   }
 
   /** Ends once, and in time whatever the handler does, short of blocking the thread. Never rejects. */
-  async run(handler: Handler, confirmFirst: boolean): Promise<void> {
+  run(handler: Handler, confirmFirst: boolean): void {
     this.#timer = setTimeout(timeIsOver, this.#timeoutMs, this);
-    if (confirmFirst && handler.confirm !== undefined) {
-      const known = await this.#confirm(handler);
-      if (known !== undefined) {
-        this.#end(known);
-        return;
-      }
-    }
+    if (confirmFirst && handler.confirm !== undefined) void this.#confirmFirst(handler);
+    else this.#deliver(handler);
+  }
+
+  async #confirmFirst(handler: Handler): Promise<void> {
+    const known = await this.#confirm(handler);
+    if (known === undefined) this.#deliver(handler);
+    else this.#end(known);
+  }
+
+  /** Not an async function: what one keeps of itself while it waits weighs more than all else here. */
+  #deliver(handler: Handler): void {
     try {
-      const returned: unknown = await handler.deliver(this.#order, this);
-      await this.#calls?.finished();
-      const { answers } = this.#parts.http;
-      this.#end(answers ? withAnswer({ kind: 'delivered' }, returnedOf(returned)) : { kind: 'delivered' });
+      const returned: unknown = handler.deliver(this.#order, this);
+      Promise.resolve(returned).then(
+        (value) => this.#returned(value),
+        (error: unknown) => this.#threw(error),
+      );
     } catch (error) {
-      this.#end(this.#outcomeOf(error));
+      this.#threw(error);
     }
+  }
+
+  #returned(value: unknown): void {
+    if (this.#calls === undefined) {
+      this.#delivered(value);
+      return;
+    }
+    void this.#calls.finished().then(
+      () => this.#delivered(value),
+      (error: unknown) => this.#threw(error),
+    );
+  }
+
+  #delivered(value: unknown): void {
+    try {
+      const { answers } = this.#parts.http;
+      this.#end(answers ? withAnswer({ kind: 'delivered' }, returnedOf(value)) : { kind: 'delivered' });
+    } catch (error) {
+      this.#threw(error); // a getter of what it returned, say
+    }
+  }
+
+  #threw(error: unknown): void {
+    this.#end(this.#outcomeOf(error));
   }
 
   timeIsOver(): void {
@@ -351,7 +381,7 @@ class Attempt implements Context, Place {
 }
 
 function runAttempt(attempt: Attempt, handler: Handler, confirmFirst: boolean): void {
-  void attempt.run(handler, confirmFirst);
+  attempt.run(handler, confirmFirst);
 }
 
 function timeIsOver(attempt: Attempt): void {

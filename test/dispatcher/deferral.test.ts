@@ -12,7 +12,7 @@ const PLENTY_MS = 600_000;
 /** A lane in which so many orders of so many bytes wait, and whose calls take 100 ms. */
 function laneOf(waiting: number, bytes: number, fields: Partial<Merchant> = {}): Lane<Waiting> {
   const lane = new Lane<Waiting>(merchant(fields), 0);
-  for (let n = 0; n < waiting; n++) lane.push({ next: undefined, bytes, arrivedAt: 0 });
+  for (let n = 0; n < waiting; n++) lane.push({ next: undefined, bytes });
   lane.latencyMs = 100;
   return lane;
 }

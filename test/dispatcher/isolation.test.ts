@@ -378,6 +378,26 @@ test('a lane is kept while orders of its are on the ladder, and let go when they
   assert.equal(rig.dispatcher.snapshot().merchants, 0);
 });
 
+test('what a merchant left behind while it stood still does not delay the others when there is not room for all', () => {
+  const rig = new Rig({ concurrency: 40 }, { id: 'p', paused: true }, { id: 'x', concurrency: 20 }, { id: 'a' });
+  rig.receiveAll(names('p', 3));
+  rig.shards.behind.add(0);
+  rig.receiveAll(`${names('x', 9)} a1`);
+  rig.have({ id: 'p' });
+  rig.dispatcher.directoryChanged();
+  const start = (count: number): string => {
+    rig.shards.hands = count;
+    rig.shards.behind.clear();
+    rig.dispatcher.turn();
+    return rig.handed();
+  };
+  assert.equal(start(8), 'x1 a1 x2 p1 x3 x4 x5 p2');
+  assert.equal(start(2), 'x6 x7');
+  assert.equal(start(4), 'x8 p3 x9');
+  rig.receiveAll('p4');
+  assert.equal(rig.handed(), 'p4');
+});
+
 test('that the budget is too small is logged in words and shown', () => {
   const rig = new Rig({ concurrency: 4 }, { id: 'a' }, { id: 'b' }, { id: 'c' }, { id: 'd' }, { id: 'e' });
   rig.receiveAll('a1 b1 c1 d1 e1');

@@ -90,6 +90,8 @@ export class RecordingShards implements Pick<DispatcherParts, 'shards'> {
   readonly down: Set<number> = new Set();
   /** Shards that have more to begin than they come to. */
   readonly behind: Set<number> = new Set();
+  /** So many more may be handed out before all shards are behind. */
+  hands: number = Number.POSITIVE_INFINITY;
   /** By merchant; everybody else lives on shard 0. */
   readonly places: Map<string, number> = new Map();
   readonly forgotten: string[] = [];
@@ -98,13 +100,14 @@ export class RecordingShards implements Pick<DispatcherParts, 'shards'> {
   readonly shards: DispatcherParts['shards'] = {
     shardOf: (merchantId) => this.places.get(merchantId) ?? 0,
     isReady: (shard) => !this.down.has(shard),
-    hasRoom: (shard) => !this.behind.has(shard),
+    hasRoom: (shard) => this.hands > 0 && !this.behind.has(shard),
     anyHasRoom: () => ![0, ...this.places.values()].every((shard) => this.behind.has(shard)),
     hand: (entry) => {
       assert.ok(!this.down.has(entry.lane.shard), 'handed to a shard that is down');
       assert.ok(!this.inFlight.has(entry), `${entry.delivery.identity} is handed twice`);
       this.inFlight.add(entry);
       this.handed.push(entry);
+      this.hands--;
     },
     forget: (lane) => {
       this.forgotten.push(lane.merchantId);

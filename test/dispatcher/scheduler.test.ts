@@ -15,16 +15,16 @@ const yes = (): boolean => true;
 
 function offered(lanes: readonly TestLane[]): Scheduler<Waiting> {
   const scheduler = new Scheduler<Waiting>(yes);
-  for (const each of lanes) scheduler.offer(each, 0);
+  for (const each of lanes) scheduler.offer(each);
   return scheduler;
 }
 
 function turns(scheduler: Scheduler<Waiting>, count: number): string {
-  return Array.from({ length: count }, () => scheduler.next(yes, 0)?.merchantId ?? '-').join('');
+  return Array.from({ length: count }, () => scheduler.next(yes)?.merchantId ?? '-').join('');
 }
 
 test('nobody in line means nobody next', () => {
-  assert.equal(new Scheduler<Waiting>(yes).next(yes, 0), undefined);
+  assert.equal(new Scheduler<Waiting>(yes).next(yes), undefined);
 });
 
 test('lanes of equal weight take turns, and offering one twice gives it no second place', () => {
@@ -39,13 +39,13 @@ test('a lane of weight 3 takes three turns where one of weight 1 takes one', () 
 
 test('a lane that has had its turn stands behind the others, whether it may start more or not', () => {
   const scheduler = offered([lane('a'), lane('b'), lane('c')]);
-  assert.equal(scheduler.next(yes, 0)?.merchantId, 'a');
+  assert.equal(scheduler.next(yes)?.merchantId, 'a');
   const asked: string[] = [];
   const no = ({ merchantId }: TestLane): boolean => {
     asked.push(merchantId);
     return false;
   };
-  assert.equal(scheduler.next(no, 0), undefined);
+  assert.equal(scheduler.next(no), undefined);
   assert.deepEqual(asked, ['b', 'c', 'a']);
 });
 
@@ -58,7 +58,7 @@ test('over a long run contending lanes share the turns exactly by weight', () =>
       const taken = new Map<TestLane, number>();
       const total = each.reduce((sum, weight) => sum + weight, 0) * rounds;
       for (let turn = 0; turn < total; turn++) {
-        const next = scheduler.next(yes, 0) as TestLane;
+        const next = scheduler.next(yes) as TestLane;
         taken.set(next, (taken.get(next) ?? 0) + 1);
       }
       for (const one of lanes) assert.equal(taken.get(one), one.merchant.weight * rounds);
@@ -69,11 +69,11 @@ test('over a long run contending lanes share the turns exactly by weight', () =>
 test('a lane that may not start leaves the line, and returns at its end when it is offered again', () => {
   const [a, b, c] = [lane('a'), lane('b'), lane('c')];
   const scheduler = offered([a, b, c]);
-  const next = (barred?: TestLane): string => scheduler.next((each) => each !== barred, 0)?.merchantId ?? '-';
+  const next = (barred?: TestLane): string => scheduler.next((each) => each !== barred)?.merchantId ?? '-';
   assert.equal(next(a), 'b');
   assert.equal(a.inRing, false);
   assert.equal(turns(scheduler, 4), 'cbcb'); // it may start again, but nobody has said so
-  scheduler.offer(a, 0);
+  scheduler.offer(a);
   assert.equal(turns(scheduler, 6), 'cabcab');
 });
 
@@ -95,7 +95,7 @@ test('a turn costs the same with 100,000 lanes in line as with 10, and lanes tha
       return Number(each.merchantId) % 2 === 1;
     };
     // A turn asks the lane that had the last one, and the next one; whoever has to leave is asked once more in all.
-    for (let turn = 0; turn < 2 * count; turn++) scheduler.next(ask, 0);
+    for (let turn = 0; turn < 2 * count; turn++) scheduler.next(ask);
     assert.ok(asked <= 2 * 2 * count + count / 2, `${asked} questions for ${2 * count} turns of ${count} lanes`);
   }
 });
@@ -114,90 +114,69 @@ test('no lane that may start waits for longer than a round of the others', () =>
           if (each === patient) return true;
           const { blockedEvery } = others[Number(each.merchantId)] as (typeof others)[number];
           return turn % blockedEvery !== 0;
-        }, 0);
+        });
         waited = next === patient ? 0 : waited + 1;
         assert.ok(waited <= round, `${waited} turns without one`);
         // Lanes that had to leave come back at once, as they do when an order of theirs ends.
-        for (const each of lanes) scheduler.offer(each, 0);
+        for (const each of lanes) scheduler.offer(each);
       }
     }),
     { numRuns: 30 },
   );
 });
 
-const LATE = 1_001;
-
-/** A lane whose next order came at that time. */
-function since(id: string, arrivedAt: number, weight = 1, shard = 0): TestLane {
+/** A lane that stood still, and has what came meanwhile to serve. */
+function behind(id: string, weight = 1, shard = 0): TestLane {
   const made = new Lane<Waiting>(merchant({ id, weight }), shard);
-  made.push({ next: undefined, bytes: 1, arrivedAt });
+  made.catchesUp = true;
   return made;
 }
 
-test('lanes whose next order has waited for more than a second have every fourth turn, and by weight among themselves', () => {
-  const scheduler = new Scheduler<Waiting>(yes);
-  for (const each of [since('l', 0), since('m', 0, 2), since('a', 1), since('b', LATE)]) scheduler.offer(each, LATE);
-  const names = Array.from({ length: 16 }, () => scheduler.next(yes, LATE)?.merchantId).join('');
-  assert.equal(names, 'abalbabmabambabl');
+test('lanes that catch up have every fourth turn, and by weight among themselves', () => {
+  assert.equal(turns(offered([behind('l'), behind('m', 2), lane('a'), lane('b')]), 16), 'abalbabmabambabl');
 });
 
-test('a late lane has no more turns than it would have in one line with the others', () => {
-  const others = Array.from({ length: 9 }, (_, n) => since(String(n), LATE));
-  const scheduler = new Scheduler<Waiting>(yes);
-  for (const each of [since('l', 0), ...others]) scheduler.offer(each, LATE);
-  const names = Array.from({ length: 30 }, () => scheduler.next(yes, LATE)?.merchantId).join('');
+test('a lane that catches up has no more turns than it would have in one line with the others', () => {
+  const others = Array.from({ length: 9 }, (_, n) => lane(String(n)));
+  const names = turns(offered([behind('l'), ...others]), 30);
   assert.equal(names.replaceAll(/\d/g, '').length, 3, names);
 });
 
-test('turns that a late lane could not have had do not count', () => {
+test('turns that a lane that catches up could not have had do not count', () => {
   const full = new Set([1]);
   const scheduler = new Scheduler<Waiting>((shard) => !full.has(shard));
-  for (const each of [since('l', 0, 1, 1), since('a', LATE, 1, 1), since('b', LATE)]) scheduler.offer(each, LATE);
-  const take = (count: number): string =>
-    Array.from({ length: count }, () => scheduler.next(yes, LATE)?.merchantId ?? '-').join('');
-  assert.equal(take(5), 'bbbbb');
+  const beside = new Lane<Waiting>(merchant({ id: 'a' }), 1);
+  for (const each of [behind('l', 1, 1), beside, lane('b')]) scheduler.offer(each);
+  assert.equal(turns(scheduler, 5), 'bbbbb');
   full.delete(1);
   full.add(0);
-  assert.equal(take(8), 'aaalaaal');
+  assert.equal(turns(scheduler, 8), 'aaalaaal');
 });
 
-test('late lanes have all turns when nobody else may start', () => {
-  const scheduler = new Scheduler<Waiting>(yes);
-  for (const each of [since('l', 0), since('m', 0), since('a', LATE)]) scheduler.offer(each, LATE);
+test('lanes that catch up have all turns when nobody else may start', () => {
+  const scheduler = offered([behind('l'), behind('m'), lane('a')]);
   const barred = ({ merchantId }: TestLane): boolean => merchantId !== 'a';
-  const names = Array.from({ length: 6 }, () => scheduler.next(barred, LATE)?.merchantId).join('');
+  const names = Array.from({ length: 6 }, () => scheduler.next(barred)?.merchantId).join('');
   assert.equal(names, 'lmlmlm');
 });
 
-test('a lane is late from its next turn on, and not when its next order has just come', () => {
-  const [a, b] = [since('a', 0), since('b', 1)];
-  const scheduler = new Scheduler<Waiting>(yes);
-  for (const each of [a, b]) scheduler.offer(each, 0);
-  const take = (count: number): string =>
-    Array.from({ length: count }, () => scheduler.next(yes, LATE)?.merchantId).join('');
-  assert.equal(take(8), 'abbbabbb');
-  a.shift();
-  a.push({ next: undefined, bytes: 1, arrivedAt: LATE });
-  assert.equal(take(8), 'abababab');
+test('a lane that has caught up stands with the others from its next turn on', () => {
+  const [a, b] = [behind('a'), lane('b')];
+  const scheduler = offered([a, b]);
+  assert.equal(turns(scheduler, 8), 'bbbabbba');
+  a.catchesUp = false;
+  assert.equal(turns(scheduler, 8), 'bbbababa');
 });
 
 test('lanes of a shard without room keep their places, and the others go on', () => {
   const full = new Set([1]);
   const scheduler = new Scheduler<Waiting>((shard) => !full.has(shard));
-  const lanes = [
-    since('a', 0, 1, 0),
-    since('p', 0, 1, 1),
-    since('b', 0, 1, 0),
-    since('q', 0, 2, 1),
-    since('c', 0, 1, 2),
-  ];
-  for (const each of lanes) scheduler.offer(each, 0);
-  const take = (count: number): string =>
-    Array.from({ length: count }, () => scheduler.next(yes, 0)?.merchantId ?? '-').join('');
-  assert.equal(take(5), 'abcab');
+  const on = (shard: number, id: string, weight = 1): TestLane => new Lane<Waiting>(merchant({ id, weight }), shard);
+  for (const each of [on(0, 'a'), on(1, 'p'), on(0, 'b'), on(1, 'q', 2), on(2, 'c')]) scheduler.offer(each);
+  assert.equal(turns(scheduler, 5), 'abcab');
   full.clear();
-  assert.equal(take(9), 'pqqcapqqb');
+  assert.equal(turns(scheduler, 9), 'pqqcapqqb');
   for (const shard of [0, 1, 2]) full.add(shard);
-  assert.equal(take(1), '-');
+  assert.equal(turns(scheduler, 1), '-');
   assert.deepEqual([...scheduler].map(({ merchantId }) => merchantId).toSorted(), ['a', 'b', 'c', 'p', 'q']);
 });

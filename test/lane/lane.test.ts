@@ -12,7 +12,7 @@ interface Numbered extends Waiting {
 }
 
 function numbered(number: number): Numbered {
-  return { number, next: undefined, bytes: number, arrivedAt: 0 };
+  return { number, next: undefined, bytes: number };
 }
 
 function lane(concurrency = 50): Lane<Numbered> {
