@@ -12,7 +12,7 @@ export {
   type HandlerLog,
 } from './handler.ts';
 export type { Options } from './options.ts';
-export type { DuplicatesPolicy, Merchant, Order } from './order.ts';
+export type { BreakerSettings, DuplicatesPolicy, Merchant, Order } from './order.ts';
 export type { DeadReason, Outcome, OutcomeKind } from './outcome.ts';
 export type { Ended, Running } from './run.ts';
 export type { LaneStats, ShardStats, Stats } from './stats.ts';

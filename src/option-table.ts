@@ -205,7 +205,7 @@ export const SETTINGS: { readonly [Key in keyof Required<Options>]: Setting } = 
     name: 'breaker-failures',
     group: 'Isolation',
     describe:
-      'Calls in a row that nobody answered open a merchant’s circuit breaker, where the directory does not tell',
+      'After so many calls in a row that nobody answered, the circuit breaker of a merchant opens, where the directory does not tell',
     type: 'integer',
     min: 1,
     max: 100,
@@ -214,7 +214,7 @@ export const SETTINGS: { readonly [Key in keyof Required<Options>]: Setting } = 
   breakerProbes: {
     name: 'breaker-probes',
     group: 'Isolation',
-    describe: 'Calls that are then tried after each wait; it closes when all of them were answered',
+    describe: 'Calls that are tried after each wait; it closes when all of them were answered',
     type: 'integer',
     min: 1,
     max: 100,

@@ -38,6 +38,8 @@ export interface DispatcherParts extends SettlementParts {
 
 /** Gates that hold a merchant's orders for longer than others wait, and then let all of them go. */
 const LEFT_BEHIND: ReadonlySet<Gate> = new Set(['pause', 'breaker', 'hold', 'slow']);
+/** After so long what is on the ladder are retries, of which a busy merchant always has some. */
+const CATCH_UP_MS = 64_000;
 
 /**
  * Where an order's way is decided: puts each delivery in its merchant's lane, gives lanes turns under the process's
@@ -157,7 +159,7 @@ export class Dispatcher implements Sink {
       return;
     }
     const gate = this.#gates.of(lane, now);
-    if (gate !== undefined) this.#noteStandstill(lane, gate);
+    if (gate !== undefined) this.#noteStandstill(lane, gate, now);
     if (gate !== undefined || lane.waiting > 0) {
       const leftMs = delivery.deadlineAt - now;
       if (this.#deferral.isDue(lane, gate, delivery.bytes, leftMs, this.#parts.source.window())) {
@@ -375,7 +377,7 @@ export class Dispatcher implements Sink {
       }
       const entry = lane.shift() as Entry;
       this.#waiting--;
-      if (lane.waiting === 0 && lane.out === 0) lane.catchesUp = false;
+      if (lane.waiting === 0 && (lane.out === 0 || now - lane.stoodAt > CATCH_UP_MS)) lane.catchesUp = false;
       if (now >= entry.delivery.deadlineAt) {
         this.#settlements.settle(entry, expired(entry), now);
         continue;
@@ -388,14 +390,17 @@ export class Dispatcher implements Sink {
     if (lane.waiting === 0) return false;
     const gate = this.#gates.of(lane, this.#now);
     if (gate === undefined) return true;
-    this.#noteStandstill(lane, gate);
+    this.#noteStandstill(lane, gate, this.#now);
     this.#blocked.add(lane, gate);
     return false;
   };
 
   /** What waits now, and what is sent away, is not to delay the others when it starts. */
-  #noteStandstill(lane: Lane<Entry>, gate: Gate): void {
-    lane.catchesUp ||= lane.isHanging || LEFT_BEHIND.has(gate) || this.#budget.isSlow(lane);
+  #noteStandstill(lane: Lane<Entry>, gate: Gate, now: number): void {
+    // While its thread stands still, all of its merchants seem to hang.
+    if (gate === 'shard' || !(lane.isHanging || LEFT_BEHIND.has(gate) || this.#budget.isSlow(lane))) return;
+    lane.catchesUp = true;
+    lane.stoodAt = now;
   }
 
   #lookAfter(now: number): void {

@@ -226,7 +226,7 @@ export class Shard {
    * takes too long. What the caller was kept from it, in milliseconds, says nothing about the thread.
    */
   watch(now: number, awayMs: number): void {
-    this.#adapt(now);
+    this.#adapt(now, awayMs);
     const state = this.#state;
     const beat = this.#slots.table.heartbeat();
     if (beat !== this.#lastBeat || state.kind !== 'ready') {
@@ -245,11 +245,13 @@ export class Shard {
   }
 
   /** While it has more than it comes to, what it begins shows how long that will be on its way. */
-  #adapt(now: number): void {
+  #adapt(now: number, awayMs: number): void {
     const begun = this.#slots.table.begun();
     if (this.#wasAhead) {
-      const inTime = (((begun - this.#begunThen) | 0) * AHEAD_MS) / Math.max(1, now - this.#lookedAt);
-      this.#ahead = Math.min(this.#mostAhead, Math.max(AHEAD_LEAST, Math.round(inTime)));
+      const inTime = (((begun - this.#begunThen) | 0) * AHEAD_MS) / Math.max(1, now - this.#lookedAt - awayMs);
+      // In one such time it may have had little to begin.
+      const least = Math.max(AHEAD_LEAST, Math.ceil(this.#ahead / 2));
+      this.#ahead = Math.min(this.#mostAhead, Math.max(least, Math.round(inTime)));
     }
     this.#wasAhead = false;
     this.#lookedAt = now;

@@ -20,8 +20,11 @@ export class CircuitBreaker {
   #failures = 0;
   #failedAt = Number.NEGATIVE_INFINITY;
   #probes = 0;
+  /** How many probes this half-open state sends, and how many were answered since it opened for longer. */
+  #asked = 0;
   #answered = 0;
   #openings = 0;
+  #openedAt = 0;
   #until = 0;
   settings: BreakerSettings;
 
@@ -36,12 +39,13 @@ export class CircuitBreaker {
   /** Whether a call may start; a call that does start must be told to `started`. */
   allows(now: number): boolean {
     if (this.#state === 'closed') return true;
-    return this.#state === 'open' ? now >= this.#until : this.#probes < this.settings.probes;
+    return this.#state === 'open' ? now >= this.opensAt : this.#probes < this.#asked;
   }
 
   /** When a call may start again, as far as is known; the past or now when one may. */
   get opensAt(): number {
-    return this.#state === 'closed' ? 0 : this.#until;
+    if (this.#state === 'closed') return 0;
+    return Math.min(this.#until, this.#openedAt + this.#longestMs); // the longest may have been set shorter since
   }
 
   /** Returns the era that the call's end has to bring back. */
@@ -49,8 +53,8 @@ export class CircuitBreaker {
     if (this.#state === 'open') {
       this.#state = 'half-open';
       this.#era++;
-      this.#probes = 0;
-      this.#answered = 0;
+      this.#asked = Math.max(this.settings.probes, this.#answered + 1);
+      this.#probes = this.#answered;
     }
     if (this.#state === 'half-open') this.#probes++;
     return this.#era;
@@ -75,27 +79,33 @@ export class CircuitBreaker {
   #judge(told: Told, now: number): void {
     if (told === 'failed') this.#openLonger(now);
     else if (told === 'answered') {
-      if (++this.#answered < this.settings.probes) return;
+      if (++this.#answered < this.#asked) return;
+      this.#answered = 0;
       this.#state = 'closed';
       this.#era++;
       this.#failures = 0;
       this.#openings = 0;
     } else {
-      this.#open(now, AGAIN_MS); // others may go in their place, but not at once: they may come to nothing too
+      this.#open(now, AGAIN_MS); // another may go in its place, but not at once: it may come to nothing too
     }
+  }
+
+  get #longestMs(): number {
+    const { waitMs, maxWaitMs } = this.settings;
+    return Math.max(waitMs, maxWaitMs);
   }
 
   /** For longer than the time before. */
   #openLonger(now: number): void {
-    const { waitMs, maxWaitMs } = this.settings;
-    const mostMs = Math.max(waitMs, maxWaitMs);
-    this.#open(now, Math.min(mostMs, waitMs * 2 ** Math.min(this.#openings++, 20)));
+    this.#answered = 0;
+    this.#open(now, Math.min(this.#longestMs, this.settings.waitMs * 2 ** Math.min(this.#openings++, 20)));
   }
 
   #open(now: number, forMs: number): void {
     this.#state = 'open';
     this.#era++;
     this.#failures = 0;
+    this.#openedAt = now;
     this.#until = now + forMs;
   }
 }

@@ -68,6 +68,8 @@ export class Lane<T extends Waiting> {
   isGone = false;
   /** It stood still with orders waiting, and has not yet served all that came meanwhile. */
   catchesUp = false;
+  /** When it last stood still, on the clock's monotonic scale. */
+  stoodAt = 0;
   /** In the scheduler's line. */
   inRing = false;
   /** Its place there, counted from the first that ever stood in it. */

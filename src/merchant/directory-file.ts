@@ -61,6 +61,9 @@ const OUR_HEADERS = new Set(
 );
 /** Failures, or probes. */
 const MOST_OF_BREAKER = 100;
+/** As for the command line. */
+const LEAST_WAIT_MS = 100;
+const MOST_WAIT_MS = 3_600_000;
 // How many entries are read in one turn of the event loop: about 10 ms, so that a reload does not hold up the orders.
 const SLICE = 2000;
 
@@ -208,11 +211,18 @@ function readBreaker(value: unknown, tell: Tell): Partial<BreakerSettings> {
   for (const [name, of] of Object.entries(value)) {
     const tellOf: Tell = (what, ...below) => tell(what, name, ...below);
     if (name === 'failures' || name === 'probes') breaker[name] = readWhole(of, MOST_OF_BREAKER, tellOf);
-    else if (name === 'wait') breaker.waitMs = readDuration(of, tellOf);
-    else if (name === 'maxWait') breaker.maxWaitMs = readDuration(of, tellOf);
+    else if (name === 'wait') breaker.waitMs = readWait(of, tellOf);
+    else if (name === 'maxWait') breaker.maxWaitMs = readWait(of, tellOf);
     else tellOf(unknownField(name, BREAKER_FIELDS));
   }
   return breaker;
+}
+
+function readWait(value: unknown, tell: Tell): number {
+  const ms = typeof value === 'string' ? parseDuration(value) : undefined;
+  if (ms !== undefined && ms >= LEAST_WAIT_MS && ms <= MOST_WAIT_MS) return ms;
+  tell(`expected a duration from 100ms to 1h, received ${shown(value)}`);
+  return MOST_WAIT_MS;
 }
 
 function readHeaders(value: unknown, tell: Tell): Record<string, string> {

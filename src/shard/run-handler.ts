@@ -275,6 +275,7 @@ class Attempt implements Context, Place {
 
   async #confirmFirst(handler: Handler): Promise<void> {
     const known = await this.#confirm(handler);
+    if (this.#hasEnded) return; // its time was over: another attempt asks again
     if (known === undefined) this.#deliver(handler);
     else this.#end(known);
   }

@@ -146,3 +146,28 @@ test('one probe of several that fails opens it again, for longer, and the others
   for (const era of again.slice(1)) breaker.ended(era, 'answered', 15_300);
   assert.equal(breaker.state, 'half-open', 'what was answered before it opened again does not count');
 });
+
+test('a probe that says nothing takes nothing back of what others were answered', () => {
+  const breaker = after(['failed', 'failed'], 0, { ...BREAKER, probes: 3 });
+  for (const at of [5000, 6000]) {
+    breaker.ended(breaker.started(), 'answered', at);
+    breaker.ended(breaker.started(), 'neither', at);
+  }
+  assert.equal(breaker.state, 'open');
+  breaker.ended(breaker.started(), 'answered', 7000);
+  assert.deepEqual([breaker.state, breaker.allows(7000)], ['closed', true]);
+});
+
+test('settings that change while it is open or half-open lock nobody out', () => {
+  const breaker = after(['failed', 'failed'], 0, { ...BREAKER, probes: 3 });
+  breaker.ended(breaker.started(), 'answered', 5000);
+  breaker.settings = BREAKER;
+  assert.equal(breaker.allows(5000), true);
+  breaker.ended(breaker.started(), 'neither', 5000);
+  assert.equal(breaker.allows(6000), true);
+  breaker.ended(breaker.started(), 'answered', 6000);
+  assert.equal(breaker.state, 'closed');
+  const long = after(['failed', 'failed'], 0, { ...BREAKER, waitMs: 3_600_000 });
+  long.settings = BREAKER;
+  assert.deepEqual([long.allows(59_999), long.allows(60_000)], [false, true]);
+});
