@@ -4,7 +4,7 @@ import { parseAdminAddress } from './admin-address.ts';
 import { parseRate } from './duration.ts';
 import { parseHostPattern } from './host-pattern.ts';
 import type { Options } from './options.ts';
-import { BREAKER } from './order.ts';
+import { BREAKER, BREAKER_BOUNDS } from './order.ts';
 import { type Setting, withoutPassword } from './setting.ts';
 import { UrlTemplate } from './url-template.ts';
 
@@ -208,7 +208,7 @@ export const SETTINGS: { readonly [Key in keyof Required<Options>]: Setting } = 
       'After so many calls in a row that nobody answered, the circuit breaker of a merchant opens, where the directory does not tell',
     type: 'integer',
     min: 1,
-    max: 100,
+    max: BREAKER_BOUNDS.most,
     default: BREAKER.failures,
   },
   breakerProbes: {
@@ -217,7 +217,7 @@ export const SETTINGS: { readonly [Key in keyof Required<Options>]: Setting } = 
     describe: 'Calls that are tried after each wait; it closes when all of them were answered',
     type: 'integer',
     min: 1,
-    max: 100,
+    max: BREAKER_BOUNDS.most,
     default: BREAKER.probes,
   },
   breakerWaitMs: {
@@ -225,8 +225,8 @@ export const SETTINGS: { readonly [Key in keyof Required<Options>]: Setting } = 
     group: 'Isolation',
     describe: 'How long it is open the first time; twice as long each time that a probe fails',
     type: 'duration',
-    min: 100,
-    max: 60 * MINUTE,
+    min: BREAKER_BOUNDS.leastWaitMs,
+    max: BREAKER_BOUNDS.mostWaitMs,
     default: BREAKER.waitMs,
   },
   breakerMaxWaitMs: {
@@ -234,8 +234,8 @@ export const SETTINGS: { readonly [Key in keyof Required<Options>]: Setting } = 
     group: 'Isolation',
     describe: 'The longest that it is open',
     type: 'duration',
-    min: 100,
-    max: 60 * MINUTE,
+    min: BREAKER_BOUNDS.leastWaitMs,
+    max: BREAKER_BOUNDS.mostWaitMs,
     default: BREAKER.maxWaitMs,
   },
   shards: {

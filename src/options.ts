@@ -38,9 +38,13 @@ export interface Options {
   readonly merchantConcurrency: number;
   /** Calls a merchant, such as `10/s`, where the directory does not tell; absent for no limit. */
   readonly merchantRate?: string;
+  /** When calls to a merchant that does not answer are given up, where the directory does not tell; see BreakerSettings. @default 2 */
   readonly breakerFailures: number;
+  /** @default 1 */
   readonly breakerProbes: number;
+  /** @default 5000 */
   readonly breakerWaitMs: number;
+  /** @default 60000 */
   readonly breakerMaxWaitMs: number;
   /** A shard whose event loop stands still for this long while it holds orders is replaced. @default 5000 */
   readonly threadTimeoutMs: number;

@@ -40,6 +40,9 @@ export interface BreakerSettings {
 /** What holds of it where nobody says otherwise. */
 export const BREAKER: BreakerSettings = { failures: 2, probes: 1, waitMs: 5_000, maxWaitMs: 60_000 };
 
+/** What is taken for it: failures or probes, and waits. */
+export const BREAKER_BOUNDS = { most: 100, leastWaitMs: 100, mostWaitMs: 3_600_000 } as const;
+
 /** A merchant as the directory knows it, with the directory's defaults filled in and its secrets resolved. */
 export interface Merchant {
   readonly id: string;

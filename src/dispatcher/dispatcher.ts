@@ -3,9 +3,10 @@ import type { Lane } from '../lane/lane.ts';
 import type { Directory } from '../merchant/directory.ts';
 import type { ThreadOutcome } from '../protocol.ts';
 import type { LanePage, LaneQuery, Readings } from '../readings.ts';
-import type { Gate, Stats } from '../stats.ts';
+import type { Stats } from '../stats.ts';
 import { BlockedLanes } from './blocked.ts';
 import { Budget } from './budget.ts';
+import { noteProgress, noteStandstill } from './catching-up.ts';
 import { Containment } from './containment.ts';
 import { Deferral, deferred } from './deferral.ts';
 import { noteOutcome } from './failures.ts';
@@ -13,7 +14,7 @@ import { Flight } from './flight.ts';
 import { Gates } from './gates.ts';
 import { Lanes } from './lanes.ts';
 import { type Entry, entryOf, expired, keyOf } from './ledger.ts';
-import { type Load, Pressure } from './pressure.ts';
+import { heldOf, Pressure } from './pressure.ts';
 import { readingsOf, statsOf } from './readings-of.ts';
 import { isNextSuspicious, isSuspicious } from './returns.ts';
 import { Round } from './round.ts';
@@ -35,11 +36,6 @@ export interface DispatcherParts extends SettlementParts {
   readonly shards: Pick<ShardPool, 'shardOf' | 'isReady' | 'hasRoom' | 'anyHasRoom' | 'hand' | 'forget' | 'stats'>;
   readonly directory: Pick<Directory, 'find'>;
 }
-
-/** Gates that hold a merchant's orders for longer than others wait, and then let all of them go. */
-const LEFT_BEHIND: ReadonlySet<Gate> = new Set(['pause', 'breaker', 'hold', 'slow']);
-/** After so long what is on the ladder are retries, of which a busy merchant always has some. */
-const CATCH_UP_MS = 64_000;
 
 /**
  * Where an order's way is decided: puts each delivery in its merchant's lane, gives lanes turns under the process's
@@ -159,7 +155,7 @@ export class Dispatcher implements Sink {
       return;
     }
     const gate = this.#gates.of(lane, now);
-    if (gate !== undefined) this.#noteStandstill(lane, gate, now);
+    if (gate !== undefined) noteStandstill(lane, gate, this.#budget, now);
     if (gate !== undefined || lane.waiting > 0) {
       const leftMs = delivery.deadlineAt - now;
       if (this.#deferral.isDue(lane, gate, delivery.bytes, leftMs, this.#parts.source.window())) {
@@ -248,9 +244,8 @@ export class Dispatcher implements Sink {
   }
 
   shardReady(shard: number): void {
-    const now = this.#parts.clock.now();
     for (const lane of this.#blocked) if (lane.shard === shard) this.#offer(lane);
-    this.#pump(now);
+    this.#pump(this.#parts.clock.now());
   }
 
   // Whoever runs it
@@ -265,7 +260,10 @@ export class Dispatcher implements Sink {
     for (const lane of this.#blocked) this.#offer(lane);
     this.#blocked.clear();
     this.#pump(now);
-    const load = { waiting: this.#waiting, held: this.#held(now), ...this.#parts.source.window() };
+    // What a full budget, a drain or a trial keeps waiting is laid to nothing else.
+    const isOpen = !this.#draining && !this.#budget.isFull && !this.#trials.holdsOthers(now);
+    const held = heldOf(isOpen ? this.#withWaiting() : [], (lane) => this.#gates.of(lane, now));
+    const load = { waiting: this.#waiting, held, ...this.#parts.source.window() };
     const lack = this.#pressure.judge(this.#budget, load, now);
     if (lack !== undefined) this.#parts.log.warn({ concurrency: this.#budget.limit, waiting: this.#waiting }, lack);
   }
@@ -284,14 +282,13 @@ export class Dispatcher implements Sink {
 
   /** To be called when the directory has other entries, or only this merchant's is another. Lanes follow within seconds. */
   directoryChanged(merchantId?: string): void {
-    const now = this.#parts.clock.now();
     if (merchantId === undefined) this.#changed.restart();
     else {
       const lane = this.#lanes.byMerchant.get(merchantId);
       if (lane !== undefined) this.#refresh(lane);
     }
     this.#refreshLanes();
-    this.#pump(now);
+    this.#pump(this.#parts.clock.now());
   }
 
   /** Starts nothing more. What waits goes back to the broker when the source stops. */
@@ -345,19 +342,6 @@ export class Dispatcher implements Sink {
     return await this.#worst.page(query, this.#parts.clock);
   }
 
-  /** How many orders wait for want of something that the process could have more of; see Pressure. */
-  #held(now: number): Load['held'] {
-    const held = { suspect: 0, share: 0, slow: 0, shard: 0 };
-    if (this.#draining || this.#budget.isFull || this.#trials.holdsOthers(now)) return held;
-    for (const lane of this.#withWaiting()) {
-      const gate = this.#gates.of(lane, now);
-      if (gate === undefined) held.shard += lane.waiting;
-      else if (gate === 'share' || gate === 'slow' || (gate === 'suspect' && !lane.isHanging))
-        held[gate] += lane.waiting;
-    }
-    return held;
-  }
-
   /** Every lane with orders that wait, be it twice, and not the 100,000 that may be idle beside them. */
   *#withWaiting(): Generator<Lane<Entry>> {
     yield* this.#blocked;
@@ -377,7 +361,7 @@ export class Dispatcher implements Sink {
       }
       const entry = lane.shift() as Entry;
       this.#waiting--;
-      if (lane.waiting === 0 && (lane.out === 0 || now - lane.stoodAt > CATCH_UP_MS)) lane.catchesUp = false;
+      noteProgress(lane, now);
       if (now >= entry.delivery.deadlineAt) {
         this.#settlements.settle(entry, expired(entry), now);
         continue;
@@ -390,18 +374,10 @@ export class Dispatcher implements Sink {
     if (lane.waiting === 0) return false;
     const gate = this.#gates.of(lane, this.#now);
     if (gate === undefined) return true;
-    this.#noteStandstill(lane, gate, this.#now);
+    noteStandstill(lane, gate, this.#budget, this.#now);
     this.#blocked.add(lane, gate);
     return false;
   };
-
-  /** What waits now, and what is sent away, is not to delay the others when it starts. */
-  #noteStandstill(lane: Lane<Entry>, gate: Gate, now: number): void {
-    // While its thread stands still, all of its merchants seem to hang.
-    if (gate === 'shard' || !(lane.isHanging || LEFT_BEHIND.has(gate) || this.#budget.isSlow(lane))) return;
-    lane.catchesUp = true;
-    lane.stoodAt = now;
-  }
 
   #lookAfter(now: number): void {
     this.#waiting -= this.#upkeep.part(now);

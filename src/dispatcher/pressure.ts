@@ -1,4 +1,7 @@
+import type { Lane } from '../lane/lane.ts';
+import type { Gate } from '../stats.ts';
 import type { Budget } from './budget.ts';
+import type { Entry } from './ledger.ts';
 
 /** How long it must last: a burst is no lack. */
 const LASTS_MS = 5_000;
@@ -24,6 +27,17 @@ export interface Load {
   readonly capacityBytes: number;
   /** The broker takes no messages for now. */
   readonly isBlocked: boolean;
+}
+
+/** How many of their orders wait for want of something that the process could have more of. */
+export function heldOf(lanes: Iterable<Lane<Entry>>, gateOf: (lane: Lane<Entry>) => Gate | undefined): Load['held'] {
+  const held = { suspect: 0, share: 0, slow: 0, shard: 0 };
+  for (const lane of lanes) {
+    const gate = gateOf(lane);
+    if (gate === undefined) held.shard += lane.waiting;
+    else if (gate === 'share' || gate === 'slow' || (gate === 'suspect' && !lane.isHanging)) held[gate] += lane.waiting;
+  }
+  return held;
 }
 
 /**

@@ -41,7 +41,8 @@ export class Scheduler<T extends Waiting> {
    */
   next(mayStart: (lane: Lane<T>) => boolean): Lane<T> | undefined {
     for (;;) {
-      const [onTime, behind] = [this.#onTime.first(), this.#behind.first()];
+      const onTime = this.#onTime.first();
+      const behind = this.#behind.first();
       const ring = this.#isBehindDue(onTime, behind) ? behind : onTime;
       if (ring === undefined) return undefined;
       const lane = ring.head as Lane<T>;

@@ -9,6 +9,7 @@ import { type Boot, type Booted, OUTCOME_FIELDS, outcomeOf, type Report, type Th
 import { redact } from '../redact.ts';
 import type { ShardStats } from '../stats.ts';
 import type { Entry } from './ledger.ts';
+import { Lead } from './lead.ts';
 import { Outbox } from './outbox.ts';
 import { type Judged, ShardSlots } from './shard-slots.ts';
 
@@ -46,13 +47,6 @@ type State =
   | { readonly kind: 'stopped' };
 
 const BATCH = 64;
-/**
- * What the thread begins in so much time may be on its way to it, or wait there, but no more than so many orders, and half of all that
- * it may hold. The rest waits in the lanes, where turns are given: a thread begins its orders as they come.
- */
-const AHEAD_MS = 50;
-const AHEAD_LEAST = 8;
-const AHEAD_MOST = 4 * BATCH;
 /** Besides one batch for each order there are messages about the directory and the boot. */
 const SPARE_TASKS = 1024;
 const BOOT_LIMIT_MS = 20_000;
@@ -78,20 +72,13 @@ export class Shard {
   readonly #options: ShardOptions;
   readonly #events: ShardEvents;
   readonly #slots: ShardSlots;
+  readonly #lead: Lead;
   readonly #outbox = new Outbox();
   #first: PromiseWithResolvers<Extract<Booted, { ok: true }>> | undefined;
   #respawn: NodeJS.Timeout | undefined;
   #state: State = { kind: 'starting' };
   #pool: Piscina | undefined;
   readonly #pace = new Pace(() => this.#flush());
-  /** Orders that threads were handed, those judged by the table left out; see SlotTable.begun. */
-  #handed = 0;
-  readonly #mostAhead: number;
-  #ahead: number;
-  /** It had no room since the last look. */
-  #wasAhead = false;
-  #lookedAt = 0;
-  #begunThen = 0;
   #restarts = 0;
   #failedBoots = 0;
   #recentLosses: number[] = [];
@@ -112,8 +99,7 @@ export class Shard {
     this.#events = events;
     this.#allowHosts = options.boot.allowHosts;
     this.#slots = new ShardSlots(options.slots);
-    this.#mostAhead = Math.min(AHEAD_MOST, Math.ceil(options.slots / 2));
-    this.#ahead = Math.min(BATCH, this.#mostAhead);
+    this.#lead = new Lead(this.#slots.table);
   }
 
   /** Whether it may be handed orders: it has a thread, and that has a turn to spare for them. */
@@ -121,19 +107,9 @@ export class Shard {
     return this.#state.kind === 'ready' && !this.#isStill;
   }
 
-  /**
-   * Whether another order would soon be begun; if not, `turn` is called when one may be. A thread that is not ready is not to be
-   * asked.
-   */
+  /** Whether another order would soon be begun; if not, `turn` is called when one may be. A thread that is not ready is not to be asked. */
   get hasRoom(): boolean {
-    if (!this.#isAhead || !this.isReady) return true;
-    this.#wasAhead = true;
-    this.#slots.table.awaitBegun();
-    return !this.#isAhead; // it may have begun some meanwhile, and not known that it was waited for
-  }
-
-  get #isAhead(): boolean {
-    return ((this.#handed - this.#slots.table.begun()) | 0) >= this.#ahead;
+    return !this.isReady || this.#lead.hasRoom();
   }
 
   /** Resolves when its first thread has loaded the handler; tells whether that can confirm. */
@@ -204,7 +180,7 @@ export class Shard {
   hand(entry: Entry): void {
     const slot = this.#slots.open(entry);
     if (slot === undefined) throw new OrderlaneError('SHARD', 'more orders in flight than slots');
-    this.#handed++;
+    this.#lead.handed();
     this.#outbox.add(entry, slot, this.#slots.generation(slot));
     if (this.#outbox.size >= BATCH) this.#flush();
     else this.#pace.schedule();
@@ -226,7 +202,7 @@ export class Shard {
    * takes too long. What the caller was kept from it, in milliseconds, says nothing about the thread.
    */
   watch(now: number, awayMs: number): void {
-    this.#adapt(now, awayMs);
+    this.#lead.look(now, awayMs);
     const state = this.#state;
     const beat = this.#slots.table.heartbeat();
     if (beat !== this.#lastBeat || state.kind !== 'ready') {
@@ -242,20 +218,6 @@ export class Shard {
     this.#beatAt = now;
     this.#why = `its event loop stood still for ${this.#options.threadTimeoutMs} ms`;
     this.#endThread(state);
-  }
-
-  /** While it has more than it comes to, what it begins shows how long that will be on its way. */
-  #adapt(now: number, awayMs: number): void {
-    const begun = this.#slots.table.begun();
-    if (this.#wasAhead) {
-      const inTime = (((begun - this.#begunThen) | 0) * AHEAD_MS) / Math.max(1, now - this.#lookedAt - awayMs);
-      // In one such time it may have had little to begin.
-      const least = Math.max(AHEAD_LEAST, Math.ceil(this.#ahead / 2));
-      this.#ahead = Math.min(this.#mostAhead, Math.max(least, Math.round(inTime)));
-    }
-    this.#wasAhead = false;
-    this.#lookedAt = now;
-    this.#begunThen = begun;
   }
 
   #moves(): void {
@@ -431,7 +393,7 @@ export class Shard {
 
   #judge(why: string): void {
     const { ended, ...rest } = this.#slots.judge(why);
-    this.#handed = this.#slots.table.begun();
+    this.#lead.reset();
     for (const [entry, outcome] of ended) this.#events.outcome(entry, outcome);
     this.#events.lost(this.#options.index, { why, ...rest });
     this.#events.turn();

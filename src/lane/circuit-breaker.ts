@@ -1,4 +1,4 @@
-import { BREAKER, type BreakerSettings } from '../order.ts';
+import type { BreakerSettings } from '../order.ts';
 
 /** Calls that fail within this time fail of one event, such as a connection that they shared. */
 const ONE_EVENT_MS = 100;
@@ -28,7 +28,7 @@ export class CircuitBreaker {
   #until = 0;
   settings: BreakerSettings;
 
-  constructor(settings: BreakerSettings = BREAKER) {
+  constructor(settings: BreakerSettings) {
     this.settings = settings;
   }
 

@@ -1,10 +1,10 @@
 import { validateHeaderName, validateHeaderValue } from 'node:http';
 import { isAbsolute, resolve } from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
-import { parseDuration, parseRate } from '../duration.ts';
+import { formatDuration, parseDuration, parseRate } from '../duration.ts';
 import { hostPatternProblem } from '../host-pattern.ts';
 import { jsonProblem } from '../json-error.ts';
-import type { BreakerSettings, DuplicatesPolicy } from '../order.ts';
+import { BREAKER_BOUNDS, type BreakerSettings, type DuplicatesPolicy } from '../order.ts';
 import { nearest } from '../spelling.ts';
 import { type Problems, shown, type Tell } from './problems.ts';
 import { repeatedKeys } from './repeated-keys.ts';
@@ -59,11 +59,6 @@ const OUR_HEADERS = new Set(
     ' ',
   ),
 );
-/** Failures, or probes. */
-const MOST_OF_BREAKER = 100;
-/** As for the command line. */
-const LEAST_WAIT_MS = 100;
-const MOST_WAIT_MS = 3_600_000;
 // How many entries are read in one turn of the event loop: about 10 ms, so that a reload does not hold up the orders.
 const SLICE = 2000;
 
@@ -210,7 +205,7 @@ function readBreaker(value: unknown, tell: Tell): Partial<BreakerSettings> {
   }
   for (const [name, of] of Object.entries(value)) {
     const tellOf: Tell = (what, ...below) => tell(what, name, ...below);
-    if (name === 'failures' || name === 'probes') breaker[name] = readWhole(of, MOST_OF_BREAKER, tellOf);
+    if (name === 'failures' || name === 'probes') breaker[name] = readWhole(of, BREAKER_BOUNDS.most, tellOf);
     else if (name === 'wait') breaker.waitMs = readWait(of, tellOf);
     else if (name === 'maxWait') breaker.maxWaitMs = readWait(of, tellOf);
     else tellOf(unknownField(name, BREAKER_FIELDS));
@@ -219,10 +214,12 @@ function readBreaker(value: unknown, tell: Tell): Partial<BreakerSettings> {
 }
 
 function readWait(value: unknown, tell: Tell): number {
+  const { leastWaitMs, mostWaitMs } = BREAKER_BOUNDS;
   const ms = typeof value === 'string' ? parseDuration(value) : undefined;
-  if (ms !== undefined && ms >= LEAST_WAIT_MS && ms <= MOST_WAIT_MS) return ms;
-  tell(`expected a duration from 100ms to 1h, received ${shown(value)}`);
-  return MOST_WAIT_MS;
+  if (ms !== undefined && ms >= leastWaitMs && ms <= mostWaitMs) return ms;
+  const [least, most] = [formatDuration(leastWaitMs), formatDuration(mostWaitMs)];
+  tell(`expected a duration from ${least} to ${most}, received ${shown(value)}`);
+  return mostWaitMs;
 }
 
 function readHeaders(value: unknown, tell: Tell): Record<string, string> {

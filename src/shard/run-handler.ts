@@ -309,7 +309,7 @@ class Attempt implements Context, Place {
       const { answers } = this.#parts.http;
       this.#end(answers ? withAnswer({ kind: 'delivered' }, returnedOf(value)) : { kind: 'delivered' });
     } catch (error) {
-      this.#threw(error); // a getter of what it returned, say
+      this.#threw(error); // what it returned may be a proxy that throws
     }
   }
 

@@ -21,7 +21,7 @@ test('two failures in a row open it, for 5 s', () => {
 });
 
 test('what fails at the same time fails of one event, and counts once', () => {
-  const breaker = new CircuitBreaker();
+  const breaker = new CircuitBreaker(BREAKER);
   const eras = Array.from({ length: 10 }, () => breaker.started());
   for (const [nth, era] of eras.entries()) breaker.ended(era, 'failed', 1000 + nth);
   assert.equal(breaker.state, 'closed');
@@ -69,7 +69,7 @@ test('a probe that says nothing lets another go in its place, a second later', (
 });
 
 test('calls that were started before it opened say nothing about the merchant now', () => {
-  const breaker = new CircuitBreaker();
+  const breaker = new CircuitBreaker(BREAKER);
   const old = [breaker.started(), breaker.started(), breaker.started(), breaker.started()];
   breaker.ended(old[0] as number, 'failed', 0);
   breaker.ended(old[1] as number, 'failed', 200);
@@ -87,7 +87,7 @@ test('whatever comes in whatever order, no more than one call is in flight betwe
   const step = fc.record({ end: fc.option(fc.nat({ max: 9 })), told, pass: fc.nat({ max: 4000 }) });
   fc.assert(
     fc.property(fc.array(step, { maxLength: 200 }), (steps) => {
-      const breaker = new CircuitBreaker();
+      const breaker = new CircuitBreaker(BREAKER);
       const inFlight: { era: number; probe: boolean }[] = [];
       let now = 0;
       for (const { end, told: outcome, pass } of steps) {

@@ -5,8 +5,8 @@ import { systemClock } from '../../src/clock.ts';
 import type { Handler } from '../../src/handler.ts';
 import type { HttpClient } from '../../src/merchant/http-client.ts';
 import type { Merchant } from '../../src/order.ts';
-import type { Batch } from '../../src/protocol.ts';
-import { Runner } from '../../src/shard/run-handler.ts';
+import { type Batch, outcomeCode } from '../../src/protocol.ts';
+import { Runner, type RunnerParts } from '../../src/shard/run-handler.ts';
 import { SlotTable } from '../../src/slot-table.ts';
 import { merchantOf } from '../merchant/stub.ts';
 
@@ -15,19 +15,20 @@ const LONG_MS = 30;
 
 function runnerOf(
   deliver: Handler['deliver'],
-  wake: () => void = () => {},
+  { confirm, ...told }: Partial<Pick<Handler, 'confirm'> & Pick<RunnerParts, 'report' | 'wake'>> = {},
 ): { runner: Runner; table: SlotTable; batchOf: (...ids: string[]) => Batch } {
   const table = new SlotTable(16);
   const silent = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
   const runner = new Runner({
-    handler: { deliver },
+    handler: { deliver, ...(confirm === undefined ? {} : { confirm }) },
     http: {} as HttpClient, // the handler makes no calls
     table,
     current: new AsyncLocalStorage(),
     logger: { ...silent, child: () => silent },
     told: { sharedKey: false },
     report: () => {},
-    wake,
+    wake: () => {},
+    ...told,
   });
   let slot = 0;
   const batchOf = (...ids: string[]): Batch => ({
@@ -92,9 +93,7 @@ test('merchants that are told as alike have all but ID and URL of the whole one 
 
 test('orders that wait for a turn have not begun, and who waits for that is told when they have', async () => {
   let told = 0;
-  const { runner, table, batchOf } = runnerOf(hold, () => {
-    told++;
-  });
+  const { runner, table, batchOf } = runnerOf(hold, { wake: () => void told++ });
   const merchants = [merchantOf(undefined)];
   table.awaitBegun();
   runner.accept({ ...batchOf('a', 'b'), merchants });
@@ -103,4 +102,21 @@ test('orders that wait for a turn have not begun, and who waits for that is told
   table.awaitBegun();
   while (table.begun() < 3) await new Promise(setImmediate);
   assert.equal(told, 2);
+});
+
+test('what confirm answers when the attempt’s time was over starts no delivery', async () => {
+  const answer = Promise.withResolvers<'not-there'>();
+  const ended = Promise.withResolvers<unknown>();
+  let delivered = 0;
+  const { runner, batchOf } = runnerOf(() => void delivered++, {
+    confirm: () => answer.promise,
+    report: (_slot, _generation, code) => ended.resolve(code),
+  });
+  const { orders, ...batch } = batchOf('a');
+  const confirmFirst = orders.with(6, 1);
+  runner.accept({ ...batch, orders: confirmFirst, merchants: [{ ...merchantOf(undefined), timeoutMs: 1 }] });
+  assert.equal(await ended.promise, outcomeCode({ kind: 'ambiguous', reason: '' }));
+  answer.resolve('not-there');
+  await new Promise(setImmediate);
+  assert.equal(delivered, 0);
 });

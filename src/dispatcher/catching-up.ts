@@ -1,0 +1,23 @@
+import type { Lane } from '../lane/lane.ts';
+import type { Gate } from '../stats.ts';
+import type { Budget } from './budget.ts';
+import type { Entry } from './ledger.ts';
+
+/** Gates that hold a merchant's orders for longer than others wait, and then let all of them go. */
+const LEFT_BEHIND: ReadonlySet<Gate> = new Set(['pause', 'breaker', 'hold', 'slow']);
+/** After so long what is on the ladder are retries, of which a busy merchant always has some. */
+const LONGEST_MS = 64_000;
+
+/** A gate holds the lane: what waits now, and what is sent away, is not to delay the others when it starts. */
+export function noteStandstill(lane: Lane<Entry>, gate: Gate, budget: Pick<Budget, 'isSlow'>, now: number): void {
+  // While its thread stands still, all of its merchants seem to hang.
+  if (gate === 'shard' || !(lane.isHanging || LEFT_BEHIND.has(gate) || budget.isSlow(lane))) return;
+  lane.catchesUp = true;
+  lane.stoodAt = now;
+}
+
+/** An order of the lane has left it to be started. */
+export function noteProgress(lane: Lane<Entry>, now: number): void {
+  if (!lane.catchesUp || lane.waiting > 0) return;
+  if (lane.out === 0 || now - lane.stoodAt > LONGEST_MS) lane.catchesUp = false;
+}
