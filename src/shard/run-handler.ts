@@ -13,6 +13,7 @@ import { brief } from '../outcome.ts';
 import { type Batch, ORDER_FIELDS, outcomeCode, SENDING, type ThreadOutcome } from '../protocol.ts';
 import { redact } from '../redact.ts';
 import { NONE, type SlotTable } from '../slot-table.ts';
+import { type Limited, TimeLimits } from './time-limits.ts';
 
 /** An order's place in the slot table, for as long as the slot has this generation. */
 export interface Place {
@@ -48,6 +49,8 @@ const TURN_MS = 10;
 export class Runner {
   readonly #parts: RunnerParts;
   readonly #merchants = new Map<string, Merchant>();
+  readonly #limits = new TimeLimits();
+  readonly #shared: Shared;
   /** The merchant that came last as a whole; see Batch. */
   #pattern: Merchant | undefined;
   #batches: Batch[] = [];
@@ -56,6 +59,15 @@ export class Runner {
 
   constructor(parts: RunnerParts) {
     this.#parts = parts;
+    const current = (): Attempt => parts.current.getStore() as Attempt;
+    this.#shared = {
+      returned: (value) => current().returned(value),
+      threw: (error) => current().threw(error),
+      ended: (attempt, outcome) => {
+        this.#limits.remove(attempt);
+        this.#end(attempt.slot, attempt.generation, outcome);
+      },
+    };
   }
 
   accept(batch: Batch): void {
@@ -88,16 +100,20 @@ export class Runner {
     for (let i = 0; i < orders.length; i += ORDER_FIELDS) {
       const slot = orders[i] as number;
       const generation = orders[i + 1] as number;
+      const merchant = this.#merchants.get(orders[i + 2] as string) as Merchant;
+      const id = orders[i + 3] as string;
+      const identity = orders[i + 4] as string;
+      // Equal texts are kept once: each came as one of its own.
       const order = new FlatOrder(
-        orders[i + 2] as string,
-        orders[i + 3] as string,
-        orders[i + 4] as string,
+        merchant.id,
+        id,
+        identity === id ? id : identity,
         orders[i + 5] as number,
         orders[i + 8] as number,
         orders[i + 9] as string,
       );
       table.running(slot, generation);
-      this.#start(slot, generation, order, orders[i + 6] === 1, orders[i + 7] as number);
+      this.#start(slot, generation, order, merchant, orders[i + 6] === 1, orders[i + 7] as number);
       table.running(NONE, 0);
     }
     if (table.begin(orders.length / ORDER_FIELDS)) this.#parts.wake();
@@ -117,8 +133,14 @@ export class Runner {
     }
   }
 
-  #start(slot: number, generation: number, order: FlatOrder, confirmFirst: boolean, deadlineAt: number): void {
-    const merchant = this.#merchants.get(order.merchantId) as Merchant;
+  #start(
+    slot: number,
+    generation: number,
+    order: FlatOrder,
+    merchant: Merchant,
+    confirmFirst: boolean,
+    deadlineAt: number,
+  ): void {
     const leftMs = deadlineAt - systemClock.now();
     if (leftMs <= 0) {
       this.#end(slot, generation, { kind: 'expired', reason: 'its deadline passed before it could be sent' });
@@ -130,7 +152,8 @@ export class Runner {
     else {
       // A handler may bring a client of its own: from here on it may have sent something.
       table.mark(slot, generation, SENDING);
-      const attempt = new Attempt(this.#parts, slot, generation, order, merchant, timeoutMs, this.#ended);
+      const attempt = new Attempt(this.#parts, slot, generation, order, merchant, timeoutMs, this.#shared);
+      this.#limits.add(attempt);
       current.run(attempt, runAttempt, attempt, handler, confirmFirst);
     }
   }
@@ -146,10 +169,6 @@ export class Runner {
     };
     void forward(this.#parts.http, order, merchant, timeoutMs, sending).then(end);
   }
-
-  readonly #ended = ({ slot, generation }: Place, outcome: ThreadOutcome): void => {
-    this.#end(slot, generation, outcome);
-  };
 
   #end(slot: number, generation: number, outcome: ThreadOutcome): void {
     const code = outcomeCode(outcome);
@@ -201,24 +220,35 @@ function parse(body: string): unknown {
   }
 }
 
+/** What all attempts of a thread have in common: a function of its own for each would weigh as much as the attempt. */
+interface Shared {
+  /** Of the attempt in whose context it is called. */
+  readonly returned: (value: unknown) => void;
+  /** Of the attempt in whose context it is called. */
+  readonly threw: (error: unknown) => void;
+  readonly ended: (attempt: Attempt, outcome: ThreadOutcome) => void;
+}
+
 /**
  * One try of a handler at one order: its context, its time limit, and what it came to. Tens of thousands may wait at once,
  * so what it needs is in its fields, and not in closures and promises of its own.
  */
-class Attempt implements Context, Place {
+class Attempt implements Context, Place, Limited {
   readonly slot: number;
   readonly generation: number;
   readonly merchant: Merchant;
+  readonly endsAt: number;
+  tick: Limited['tick'];
+  before: Limited | undefined;
+  after: Limited | undefined;
   readonly #parts: RunnerParts;
   readonly #order: Order;
-  readonly #endsAt: number;
   readonly #timeoutMs: number;
   #calls: AttemptClient | undefined;
   #abort: AbortController | undefined;
   #log: HandlerLog | undefined;
-  readonly #onEnd: (place: Place, outcome: ThreadOutcome) => void;
+  readonly #shared: Shared;
   #hasEnded = false;
-  #timer: NodeJS.Timeout | undefined;
 
   constructor(
     parts: RunnerParts,
@@ -227,7 +257,7 @@ class Attempt implements Context, Place {
     order: Order,
     merchant: Merchant,
     timeoutMs: number,
-    onEnd: (place: Place, outcome: ThreadOutcome) => void,
+    shared: Shared,
   ) {
     this.#parts = parts;
     this.slot = slot;
@@ -235,8 +265,8 @@ class Attempt implements Context, Place {
     this.#order = order;
     this.merchant = merchant;
     this.#timeoutMs = timeoutMs;
-    this.#endsAt = systemClock.now() + timeoutMs;
-    this.#onEnd = onEnd;
+    this.endsAt = systemClock.now() + timeoutMs;
+    this.#shared = shared;
   }
 
   get http(): Got {
@@ -263,12 +293,11 @@ class Attempt implements Context, Place {
   }
 
   timeLeftMs(): number {
-    return Math.max(0, this.#endsAt - systemClock.now());
+    return Math.max(0, this.endsAt - systemClock.now());
   }
 
   /** Ends once, and in time whatever the handler does, short of blocking the thread. Never rejects. */
   run(handler: Handler, confirmFirst: boolean): void {
-    this.#timer = setTimeout(timeIsOver, this.#timeoutMs, this);
     if (confirmFirst && handler.confirm !== undefined) void this.#confirmFirst(handler);
     else this.#deliver(handler);
   }
@@ -284,23 +313,20 @@ class Attempt implements Context, Place {
   #deliver(handler: Handler): void {
     try {
       const returned: unknown = handler.deliver(this.#order, this);
-      Promise.resolve(returned).then(
-        (value) => this.#returned(value),
-        (error: unknown) => this.#threw(error),
-      );
+      Promise.resolve(returned).then(this.#shared.returned, this.#shared.threw);
     } catch (error) {
-      this.#threw(error);
+      this.threw(error);
     }
   }
 
-  #returned(value: unknown): void {
+  returned(value: unknown): void {
     if (this.#calls === undefined) {
       this.#delivered(value);
       return;
     }
     void this.#calls.finished().then(
       () => this.#delivered(value),
-      (error: unknown) => this.#threw(error),
+      (error: unknown) => this.threw(error),
     );
   }
 
@@ -309,15 +335,20 @@ class Attempt implements Context, Place {
       const { answers } = this.#parts.http;
       this.#end(answers ? withAnswer({ kind: 'delivered' }, returnedOf(value)) : { kind: 'delivered' });
     } catch (error) {
-      this.#threw(error); // what it returned may be a proxy that throws
+      this.threw(error); // what it returned may be a proxy that throws
     }
   }
 
-  #threw(error: unknown): void {
+  threw(error: unknown): void {
     this.#end(this.#outcomeOf(error));
   }
 
+  /** In its own context: who listens to its signal may throw, and then it is the cause. */
   timeIsOver(): void {
+    this.#parts.current.run(this, abortAttempt, this);
+  }
+
+  abort(): void {
     // A call that ends by this abort knows whether its bytes left: it may say so before it is judged as late. Whoever
     // asks for the signal after this finds it aborted.
     const asked = this.#abort !== undefined;
@@ -326,15 +357,14 @@ class Attempt implements Context, Place {
     const late = (): void => {
       this.#end({ kind: 'ambiguous', reason: `the handler did not end within ${Math.round(this.#timeoutMs)} ms` });
     };
-    if (asked) this.#timer = setTimeout(late, ABORT_GRACE_MS);
+    if (asked) setTimeout(late, ABORT_GRACE_MS);
     else late();
   }
 
   #end(outcome: ThreadOutcome): void {
     if (this.#hasEnded) return;
     this.#hasEnded = true;
-    clearTimeout(this.#timer);
-    this.#onEnd(this, outcome);
+    this.#shared.ended(this, outcome);
   }
 
   #tellSharedKey(): void {
@@ -385,6 +415,6 @@ function runAttempt(attempt: Attempt, handler: Handler, confirmFirst: boolean): 
   attempt.run(handler, confirmFirst);
 }
 
-function timeIsOver(attempt: Attempt): void {
-  attempt.timeIsOver();
+function abortAttempt(attempt: Attempt): void {
+  attempt.abort();
 }

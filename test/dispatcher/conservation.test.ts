@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import type { MessageProperties } from 'amqplib';
 import fc from 'fast-check';
 import { countHeader, HEADER, type Headers, numberHeader } from '../../src/broker/codec/headers.ts';
+import { keptOf } from '../../src/broker/rabbitmq/kept.ts';
 import { republish } from '../../src/broker/rabbitmq/republish.ts';
 import type { Delivery, Sink, Source, Window } from '../../src/broker/source.ts';
 import { Dispatcher } from '../../src/dispatcher/dispatcher.ts';
@@ -171,7 +172,8 @@ class Broker implements Source {
 function copyOf(given: Delivery, settlement: Extract<Settlement, { kind: 'retry' | 'defer' }>, by: number): Message {
   const properties = { headers: {} } as MessageProperties;
   const times = { wall: WALL, deadline: WALL };
-  const headers = republish('orders', given, properties, settlement, String(by), times).properties.headers as Headers;
+  const headers = republish('orders', given, keptOf(properties), settlement, String(by), times).properties
+    .headers as Headers;
   const notBefore = numberHeader(headers, HEADER.notBefore);
   return {
     identity: given.identity,

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { MessageProperties } from 'amqplib';
 import { HEADER } from '../../src/broker/codec/headers.ts';
+import { keptOf } from '../../src/broker/rabbitmq/kept.ts';
 import { republish } from '../../src/broker/rabbitmq/republish.ts';
 import { START, WALL } from '../helpers/deliveries.ts';
 import { Rig } from './neighbours.ts';
@@ -207,7 +208,7 @@ test('an order that must be asked for first is still to be when it comes back fr
     const { delivery, settlement } = rig.source.settled.at(-1) as (typeof rig.source.settled)[number];
     assert.ok(settlement.kind === 'defer');
     const properties = { headers: {} } as MessageProperties;
-    const { headers } = republish('orders', delivery, properties, settlement, 'me', {
+    const { headers } = republish('orders', delivery, keptOf(properties), settlement, 'me', {
       wall: WALL,
       deadline: WALL + 1,
     }).properties;

@@ -15,7 +15,7 @@ const LONG_MS = 30;
 
 function runnerOf(
   deliver: Handler['deliver'],
-  { confirm, ...told }: Partial<Pick<Handler, 'confirm'> & Pick<RunnerParts, 'report' | 'wake'>> = {},
+  { confirm, ...told }: Partial<Pick<Handler, 'confirm'> & Pick<RunnerParts, 'report' | 'wake' | 'current'>> = {},
 ): { runner: Runner; table: SlotTable; batchOf: (...ids: string[]) => Batch } {
   const table = new SlotTable(16);
   const silent = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
@@ -119,4 +119,21 @@ test('what confirm answers when the attempt’s time was over starts no delivery
   answer.resolve('not-there');
   await new Promise(setImmediate);
   assert.equal(delivered, 0);
+});
+
+test('who listens to the signal when time is over does so for its order, also beside others of the same limit', async () => {
+  const current: RunnerParts['current'] = new AsyncLocalStorage();
+  const heard = new Map<string, unknown>();
+  const { runner, batchOf } = runnerOf(
+    (order, context) => {
+      const { slot } = current.getStore() ?? {};
+      context.signal.addEventListener('abort', () => heard.set(order.id, [slot, current.getStore()?.slot]));
+      return new Promise(() => {}); // it never ends
+    },
+    { current },
+  );
+  const merchants = [{ ...merchantOf(undefined), timeoutMs: 5 }];
+  runner.accept({ ...batchOf('a', 'b', 'c'), merchants });
+  while (heard.size < 3) await new Promise((resolve) => setTimeout(resolve, 1));
+  assert.deepEqual(Object.fromEntries(heard), { a: [0, 0], b: [1, 1], c: [2, 2] });
 });

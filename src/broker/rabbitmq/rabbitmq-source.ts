@@ -1,4 +1,4 @@
-import type { ChannelModel, ConsumeMessage, MessageProperties } from 'amqplib';
+import type { ChannelModel, ConsumeMessage } from 'amqplib';
 import type { Clock } from '../../clock.ts';
 import { OrderlaneError } from '../../errors.ts';
 import { RUNGS_MS } from '../../ladder.ts';
@@ -10,6 +10,7 @@ import type { Unacked } from './acks.ts';
 import { announce } from './announce.ts';
 import { Consumer, type Held, type Subscription } from './consumer.ts';
 import { declare } from './declare.ts';
+import { type Kept, othersOf } from './kept.ts';
 import { type Addresses, Link, type LinkEvents } from './link.ts';
 import { inspect, UNSEEN } from './management.ts';
 import { prepareOutcomes } from './outcomes-exchange.ts';
@@ -35,8 +36,7 @@ export interface SourceLog {
   warn(fields: object, message: string): void;
 }
 
-interface RabbitmqDelivery extends Delivery, Held {
-  readonly properties: MessageProperties;
+interface RabbitmqDelivery extends Delivery, Held, Kept {
   /** The published bytes of a message that is not text. */
   readonly raw: Buffer | undefined;
 }
@@ -63,6 +63,8 @@ export class RabbitmqSource implements Source {
   readonly events: { confirmed: number; refused: number } = { confirmed: 0, refused: 0 };
   /** A connection was lost on which deliveries were under way: what comes back need not be of a process that died. */
   #hasLost = false;
+  /** Of the message that came last. */
+  #others: Kept['others'] | undefined;
   #warned = false;
   #toldTimes = false;
   #flushed: (() => void) | undefined;
@@ -146,7 +148,7 @@ export class RabbitmqSource implements Source {
     const deadline = wall + (held.deadlineAt - this.#clock.now());
     const { queue, instance } = this.#options;
     this.#publisher.publish({
-      ...republish(queue, held, held.properties, settlement, instance, { wall, deadline }),
+      ...republish(queue, held, held, settlement, instance, { wall, deadline }),
       body: held.raw ?? Buffer.from(held.body, 'utf8'),
       done,
     });
@@ -264,6 +266,8 @@ export class RabbitmqSource implements Source {
         'times in headers that cannot be true are ignored, here for the first time',
       );
     }
+    const { properties } = message;
+    this.#others = othersOf(properties, this.#others);
     const delivery: RabbitmqDelivery = {
       epoch,
       tag: message.fields.deliveryTag,
@@ -286,7 +290,9 @@ export class RabbitmqSource implements Source {
       notBeforeAt: decoded.notBeforeAt,
       ours: decoded.ours,
       malformed: decoded.malformed,
-      properties: message.properties,
+      headers: properties.headers,
+      messageId: properties.messageId,
+      others: this.#others,
       raw: decoded.malformed === undefined ? undefined : Buffer.from(message.content),
       subscription,
       before: NO_DELIVERY,

@@ -3,6 +3,7 @@ import type { DeadLetter } from '../../dead-letter.ts';
 import { brief, type Settlement } from '../../outcome.ts';
 import { ACQUIRED_COUNT, DELIVERY_COUNT, HEADER } from '../codec/headers.ts';
 import type { Delivery } from '../source.ts';
+import { carried, type Kept, keptOf } from './kept.ts';
 import { names } from './topology.ts';
 
 /** Everything a settlement other than an ack publishes. */
@@ -18,13 +19,13 @@ export interface Republished {
 export function republish(
   queue: string,
   delivery: Delivery,
-  properties: MessageProperties,
+  kept: Kept,
   settlement: Exclude<Settlement, { kind: 'ack' }>,
   instance: string,
   times: { readonly wall: number; readonly deadline: number },
 ): Republished {
   const headers: Record<string, unknown> = {
-    ...properties.headers,
+    ...kept.headers,
     [HEADER.identity]: delivery.identity,
     [HEADER.by]: instance,
   };
@@ -50,7 +51,7 @@ export function republish(
       headers[HEADER.reason] = brief(settlement.reason);
       if (settlement.kind === 'defer' && settlement.returns > 0) headers[HEADER.returns] = settlement.returns;
       if (settlement.notBefore !== undefined) headers[HEADER.notBefore] = Math.round(settlement.notBefore);
-      return { queue: names.rung(queue, settlement.delayMs), properties: carried(properties, headers) };
+      return { queue: names.rung(queue, settlement.delayMs), properties: carried(kept, headers) };
     }
     case 'dead-letter':
     case 'park': {
@@ -62,7 +63,7 @@ export function republish(
       headers[HEADER.detail] = brief(settlement.detail);
       headers[HEADER.endedAt] = times.wall;
       const target = settlement.kind === 'park' ? names.ambiguous(queue) : names.dead(queue);
-      return { queue: target, properties: carried(properties, headers) };
+      return { queue: target, properties: carried(kept, headers) };
     }
   }
 }
@@ -103,13 +104,5 @@ export function replayed(
   headers[HEADER.replayedWhy] = brief(replay.why);
   // It may have been sent: a handler that can ask the merchant is to ask first.
   if (letter.reason === 'ambiguous') headers[HEADER.confirmFirst] = true;
-  return carried(properties, headers);
-}
-
-/** The publisher's properties, but for an expiration (the ladder keeps the time) and a user ID (checked on publish). */
-function carried(properties: MessageProperties, headers: Record<string, unknown>): Options.Publish {
-  const { contentType, contentEncoding, correlationId, replyTo, messageId, timestamp, type, appId, priority } =
-    properties;
-  const defined = { contentType, contentEncoding, correlationId, replyTo, messageId, timestamp, type, appId, priority };
-  return { ...Object.fromEntries(Object.entries(defined).filter(([, value]) => value !== undefined)), headers };
+  return carried(keptOf(properties), headers);
 }

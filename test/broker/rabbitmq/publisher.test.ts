@@ -4,6 +4,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import type { MessageProperties, Options } from 'amqplib';
 import { JsonCodec } from '../../../src/broker/codec/json.ts';
 import { Publisher } from '../../../src/broker/rabbitmq/publisher.ts';
+import { keptOf } from '../../../src/broker/rabbitmq/kept.ts';
 import { republish } from '../../../src/broker/rabbitmq/republish.ts';
 import type { Settlement } from '../../../src/outcome.ts';
 import { delivery, HandClock, WALL } from '../../helpers/deliveries.ts';
@@ -282,7 +283,7 @@ test('an order whose IDs are longer than headers may be is stored like any other
     const dead: Settlement = { kind: 'dead-letter', reason: 'malformed', detail: 'unknown merchant' };
     const times = { wall: WALL, deadline: WALL };
     const original = { headers: {} } as MessageProperties;
-    const { properties } = republish('orders', delivery({ ...decoded }), original, dead, 'me', times);
+    const { properties } = republish('orders', delivery({ ...decoded }), keptOf(original), dead, 'me', times);
     rig.publish('dead', properties);
     await turn();
     assert.deepEqual(rig.failures, []);

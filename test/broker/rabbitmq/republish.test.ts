@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { MessageProperties } from 'amqplib';
 import { JsonCodec } from '../../../src/broker/codec/json.ts';
+import { keptOf } from '../../../src/broker/rabbitmq/kept.ts';
 import { type Republished, republish } from '../../../src/broker/rabbitmq/republish.ts';
 import type { Delivery } from '../../../src/broker/source.ts';
 import type { Settlement } from '../../../src/outcome.ts';
@@ -31,7 +32,7 @@ function properties(fields: Partial<MessageProperties> = {}): MessageProperties 
 }
 
 function republished(settlement: Elsewhere, given: Delivery = GIVEN, original = properties()): Republished {
-  return republish('orders', given, original, settlement, 'me', { wall: WALL, deadline: DEADLINE + 0.4 });
+  return republish('orders', given, keptOf(original), settlement, 'me', { wall: WALL, deadline: DEADLINE + 0.4 });
 }
 
 const FROZEN = {
@@ -176,7 +177,7 @@ test('identity, publish time and deadline are the same for every reader of every
     clock.pass(60_000);
     const deadline = clock.wall() + (copy.deadlineAt - clock.now());
     const times = { wall: clock.wall(), deadline };
-    const { headers } = republish('orders', copy, properties(), RETRY, 'me', times).properties;
+    const { headers } = republish('orders', copy, keptOf(properties()), RETRY, 'me', times).properties;
     const next = read(body, headers as Record<string, unknown>);
     assert.deepEqual(
       [next.identity, next.publishedAt, next.deadlineAt, next.orderId, next.merchantId, next.hop, next.ours],

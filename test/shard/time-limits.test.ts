@@ -1,0 +1,85 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { systemClock } from '../../src/clock.ts';
+import { type Limited, TimeLimits } from '../../src/shard/time-limits.ts';
+
+function limited(endsAt: number, timeIsOver: (endedAt: number) => void = () => {}): Limited {
+  return {
+    endsAt,
+    timeIsOver: () => timeIsOver(systemClock.now()),
+    tick: undefined,
+    before: undefined,
+    after: undefined,
+  };
+}
+
+/** Node ends a process that has no timer: while one is there it is counted. */
+function timers(): number {
+  return process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length;
+}
+
+test('time is over for each, in the order of their limits, and for none before its time', async () => {
+  const limits = new TimeLimits();
+  const now = systemClock.now();
+  const ends: { endsAt: number; endedAt: number }[] = [];
+  await new Promise<void>((resolve) => {
+    for (const afterMs of [45, 5, 25, 5.5, 65]) {
+      const endsAt = now + afterMs;
+      const each = limited(endsAt, (endedAt) => {
+        ends.push({ endsAt, endedAt });
+        if (ends.length === 5) resolve();
+      });
+      limits.add(each);
+    }
+  });
+  // A timer of Node counts whole milliseconds.
+  for (const { endsAt, endedAt } of ends) assert.ok(endedAt >= endsAt - 1, `${endedAt} is before ${endsAt}`);
+  const times = ends.map(({ endsAt }) => Math.round(endsAt - now));
+  assert.deepEqual(times.toSpliced(0, 2), [25, 45, 65]);
+});
+
+test('what ended in time, first, last or between, is not told; its neighbours are', async () => {
+  const limits = new TimeLimits();
+  const endsAt = systemClock.now() + 20;
+  const told: number[] = [];
+  const all = [0, 1, 2, 3, 4].map((n) => limited(endsAt, () => told.push(n)));
+  for (const each of all) limits.add(each);
+  for (const n of [0, 2, 4]) limits.remove(all[n] as Limited);
+  limits.remove(all[2] as Limited); // once more
+  await new Promise<void>((resolve) => {
+    limits.add(limited(endsAt + 20, () => resolve()));
+  });
+  assert.deepEqual(new Set(told), new Set([1, 3]));
+});
+
+test('one whose time is over may end its neighbour', async () => {
+  const limits = new TimeLimits();
+  const endsAt = systemClock.now() + 20;
+  const told: string[] = [];
+  const neighbour = limited(endsAt, () => told.push('neighbour'));
+  limits.add(neighbour);
+  limits.add(
+    limited(endsAt, () => {
+      told.push('one');
+      limits.remove(neighbour);
+    }),
+  );
+  await new Promise<void>((resolve) => {
+    limits.add(limited(endsAt + 20, () => resolve()));
+  });
+  assert.deepEqual(told, ['one']);
+});
+
+test('those of one time share a timer, and it is gone when they all ended', () => {
+  const limits = new TimeLimits();
+  const before = timers();
+  const endsAt = systemClock.now() + 60_000;
+  const all = Array.from({ length: 100 }, () => limited(endsAt));
+  for (const each of all) limits.add(each);
+  assert.equal(timers(), before + 1);
+  for (const each of all) limits.remove(each);
+  assert.equal(timers(), before);
+  limits.add(all[0] as Limited); // and comes again
+  assert.equal(timers(), before + 1);
+  limits.remove(all[0] as Limited);
+});
