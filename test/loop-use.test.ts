@@ -38,3 +38,14 @@ test('whoever asks again within a second gets the same, and takes nothing from t
 test('a loop that has not run yet is not busy', (t) => {
   assert.equal(rig(t).use.read(), 0);
 });
+
+test('with a reader of its own there may be less between two readings', (t) => {
+  const total = { active: 100, idle: 0, utilization: 0 };
+  let now = 100;
+  t.mock.method(performance, 'now', () => now);
+  const use = new LoopUse(() => ({ ...total }), 0);
+  assert.equal(use.read(), 1);
+  now += 10;
+  total.idle += 10;
+  assert.equal(use.read(), 0);
+});

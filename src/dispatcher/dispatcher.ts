@@ -69,7 +69,7 @@ export class Dispatcher implements Sink {
   constructor(options: DispatcherOptions, parts: DispatcherParts) {
     this.#parts = parts;
     this.#lanes = new Lanes(parts.directory, (merchantId) => parts.shards.shardOf(merchantId));
-    this.#scheduler = new Scheduler((shard) => parts.shards.hasRoom(shard));
+    this.#scheduler = new Scheduler((shard, catchesUp) => parts.shards.hasRoom(shard, catchesUp));
     this.#budget = new Budget(options.concurrency);
     this.#pressure = new Pressure(options.prefetch);
     this.#deferral = new Deferral();
@@ -361,12 +361,9 @@ export class Dispatcher implements Sink {
       }
       const entry = lane.shift() as Entry;
       this.#waiting--;
-      noteProgress(lane, now);
-      if (now >= entry.delivery.deadlineAt) {
-        this.#settlements.settle(entry, expired(entry), now);
-        continue;
-      }
-      this.#flight.start(entry, now);
+      if (now < entry.delivery.deadlineAt) this.#flight.start(entry, now);
+      else this.#settlements.settle(entry, expired(entry), now);
+      noteProgress(lane, now); // its last order, too, is one of a lane that catches up
     }
   }
 

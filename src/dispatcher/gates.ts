@@ -41,6 +41,6 @@ export class Gates {
   any(lane: Lane<Entry>, now: number): Gate | undefined {
     const { trials, shards } = this.#parts;
     const gate = this.ofTrial(lane, now) ?? (trials.holdsOthers(now) ? 'alone' : undefined);
-    return gate ?? (shards.hasRoom(lane.shard) ? undefined : 'shard');
+    return gate ?? (shards.hasRoom(lane.shard, lane.catchesUp) ? undefined : 'shard');
   }
 }

@@ -46,11 +46,12 @@ export class Lead {
     this.#handed = this.#table.begun();
   }
 
-  /** To be called several times a second. While a thread has more than it comes to, what it begins tells how fast it is. */
-  look(now: number, awayMs: number): void {
+  /** To be called several times a second; returns how many the thread has begun since. While a thread has more than it comes to, what it begins tells how fast it is. */
+  look(now: number, awayMs: number): number {
     const begun = this.#table.begun();
+    const count = (begun - this.#begunThen) | 0;
     if (this.#wasFull) {
-      const inTime = (((begun - this.#begunThen) | 0) * AHEAD_MS) / Math.max(1, now - this.#lookedAt - awayMs);
+      const inTime = (count * AHEAD_MS) / Math.max(1, now - this.#lookedAt - awayMs);
       // Between two looks it may have had little to begin.
       const least = Math.max(LEAST, Math.ceil(this.#limit / 2));
       this.#limit = Math.min(this.#most, Math.max(least, Math.round(inTime)));
@@ -58,6 +59,7 @@ export class Lead {
     this.#wasFull = false;
     this.#lookedAt = now;
     this.#begunThen = begun;
+    return count;
   }
 
   get #isFull(): boolean {

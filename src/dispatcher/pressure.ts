@@ -92,7 +92,7 @@ export class Pressure {
       return `${held.slow} orders wait because merchants that take many times what is usual have their half of the ${limit} calls of --concurrency: a larger one would let them go`;
     }
     if (held.shard > 0) {
-      return `${held.shard} orders wait because threads have more to begin than they come to, with ${used} of ${limit} calls in flight: more --shards, if there are cores for them, or another process would let them go`;
+      return `${held.shard} orders wait because threads have no time to spare for them, with ${used} of ${limit} calls in flight: more --shards, if there are cores for them, or another process would let them go`;
     }
     const full = this.#fullOf(window);
     if (!hasRoom || full === undefined) return undefined;

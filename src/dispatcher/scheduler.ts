@@ -7,7 +7,8 @@ const CATCHES_UP_EVERY = 4;
  * Whose turn it is: deficit round robin (Shreedhar and Varghese, 1996) over the lanes that may start something, with every
  * order at cost 1 and the lane's weight as its quantum. Constant time a turn, whatever the number of lanes. When there is not
  * enough for all, lanes that catch up have their turns, but no more than every fourth: what merchants left behind while they
- * stood still must not, when they are back, delay the others' orders. A lane whose shard has no room keeps its place.
+ * stood still must not, when they are back, delay the others' orders. A lane whose shard has no room, or none for lanes that
+ * catch up, keeps its place.
  */
 export class Scheduler<T extends Waiting> {
   readonly #onTime: Line<T>;
@@ -16,10 +17,10 @@ export class Scheduler<T extends Waiting> {
   #turns = 0;
   #places = 0;
 
-  /** @param hasRoom whether a shard can take another order now */
-  constructor(hasRoom: (shard: number) => boolean) {
-    this.#onTime = new Line(hasRoom);
-    this.#behind = new Line(hasRoom);
+  /** @param hasRoom whether a shard can take another order now, and another of a lane that catches up */
+  constructor(hasRoom: (shard: number, catchesUp: boolean) => boolean) {
+    this.#onTime = new Line((shard) => hasRoom(shard, false));
+    this.#behind = new Line((shard) => hasRoom(shard, true));
   }
 
   /** Puts a lane in line, unless it stands there already. */

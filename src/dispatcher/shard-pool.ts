@@ -53,8 +53,9 @@ export class ShardPool {
     return this.#shards[shard]?.isReady === true;
   }
 
-  hasRoom(shard: number): boolean {
-    return this.#shards[shard]?.hasRoom === true;
+  hasRoom(shard: number, catchesUp: boolean): boolean {
+    const asked = this.#shards[shard];
+    return (catchesUp ? asked?.hasRoomToCatchUp : asked?.hasRoom) === true;
   }
 
   /** Whether any of them has. */

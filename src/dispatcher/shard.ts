@@ -1,3 +1,4 @@
+import type { EventLoopUtilization } from 'node:perf_hooks';
 import { MessageChannel, type MessagePort, receiveMessageOnPort, type Worker } from 'node:worker_threads';
 import { Piscina } from 'piscina';
 import { messageOf, OrderlaneError } from '../errors.ts';
@@ -9,6 +10,7 @@ import { type Boot, type Booted, OUTCOME_FIELDS, outcomeOf, type Report, type Th
 import { redact } from '../redact.ts';
 import type { ShardStats } from '../stats.ts';
 import type { Entry } from './ledger.ts';
+import { CatchUpPace } from './catch-up-pace.ts';
 import { Lead } from './lead.ts';
 import { Outbox } from './outbox.ts';
 import { type Judged, ShardSlots } from './shard-slots.ts';
@@ -73,6 +75,7 @@ export class Shard {
   readonly #events: ShardEvents;
   readonly #slots: ShardSlots;
   readonly #lead: Lead;
+  readonly #catchUp = new CatchUpPace();
   readonly #outbox = new Outbox();
   #first: PromiseWithResolvers<Extract<Booted, { ok: true }>> | undefined;
   #respawn: NodeJS.Timeout | undefined;
@@ -93,6 +96,8 @@ export class Shard {
   /** Its event loop stands still: what it were handed would wait there, and hold a part of the budget that others need. */
   #isStill = false;
   #loop: LoopUse | undefined;
+  /** From look to look. */
+  #use: LoopUse | undefined;
 
   constructor(options: ShardOptions, events: ShardEvents) {
     this.#options = options;
@@ -110,6 +115,11 @@ export class Shard {
   /** Whether another order would soon be begun; if not, `turn` is called when one may be. A thread that is not ready is not to be asked. */
   get hasRoom(): boolean {
     return !this.isReady || this.#lead.hasRoom();
+  }
+
+  /** The same for an order of a merchant that catches up; `turn` need not be called for it. */
+  get hasRoomToCatchUp(): boolean {
+    return !this.isReady || (this.#catchUp.hasRoom && this.#lead.hasRoom());
   }
 
   /** Resolves when its first thread has loaded the handler; tells whether that can confirm. */
@@ -181,6 +191,7 @@ export class Shard {
     const slot = this.#slots.open(entry);
     if (slot === undefined) throw new OrderlaneError('SHARD', 'more orders in flight than slots');
     this.#lead.handed();
+    if (entry.lane.catchesUp) this.#catchUp.handed();
     this.#outbox.add(entry, slot, this.#slots.generation(slot));
     if (this.#outbox.size >= BATCH) this.#flush();
     else this.#pace.schedule();
@@ -202,7 +213,7 @@ export class Shard {
    * takes too long. What the caller was kept from it, in milliseconds, says nothing about the thread.
    */
   watch(now: number, awayMs: number): void {
-    this.#lead.look(now, awayMs);
+    this.#catchUp.look(this.#lead.look(now, awayMs), this.#use?.read() ?? 0);
     const state = this.#state;
     const beat = this.#slots.table.heartbeat();
     if (beat !== this.#lastBeat || state.kind !== 'ready') {
@@ -312,7 +323,9 @@ export class Shard {
     if (!booted.ok) throw new OrderlaneError('USAGE', booted.error);
     port1.on('message', (report: Report) => this.#onReport(report));
     this.#outbox.reset();
-    this.#loop = new LoopUse(() => worker.performance.eventLoopUtilization());
+    const use = (): EventLoopUtilization => worker.performance.eventLoopUtilization();
+    this.#loop = new LoopUse(use);
+    this.#use = new LoopUse(use, 0);
     this.#why = undefined;
     this.#lastBeat = this.#slots.table.heartbeat();
     this.#beatAt = performance.now();

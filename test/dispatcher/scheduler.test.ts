@@ -160,6 +160,15 @@ test('lanes that catch up have all turns when nobody else may start', () => {
   assert.equal(names, 'lmlmlm');
 });
 
+test('while a shard has no room for lanes that catch up, the others go on, and then they come from where they stood', () => {
+  const paced = new Set([0]);
+  const scheduler = new Scheduler<Waiting>((shard, catchesUp) => !(catchesUp && paced.has(shard)));
+  for (const each of [behind('l'), behind('m'), behind('o', 1, 1), lane('a')]) scheduler.offer(each);
+  assert.equal(turns(scheduler, 8), 'aaaoaaao');
+  paced.clear();
+  assert.equal(turns(scheduler, 12), 'aaalaaamaaal');
+});
+
 test('a lane that has caught up stands with the others from its next turn on', () => {
   const [a, b] = [behind('a'), lane('b')];
   const scheduler = offered([a, b]);

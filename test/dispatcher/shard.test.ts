@@ -42,8 +42,9 @@ async function startShard(t: TestContext, handler: string, events: Partial<Shard
   return shard;
 }
 
-function hand(shard: Shard, merchantId: string, fields: Parameters<typeof delivery>[0]): void {
+function hand(shard: Shard, merchantId: string, fields: Parameters<typeof delivery>[0], catchesUp = false): void {
   const lane = new Lane<Entry>(merchant({ id: merchantId }), 0);
+  lane.catchesUp = catchesUp;
   const of = delivery({ merchantId, deadlineAt: systemClock.now() + 600_000, ...fields });
   shard.hand(entryOf(of, lane, keyOf(of), false, 0));
 }
@@ -119,6 +120,22 @@ test('a thread that does not come to its orders is handed no more than a few bat
   writeFileSync(until, '');
   await turn.promise;
   await all.promise;
+});
+
+test('orders of merchants that catch up are handed over at a pace of their own', async (t) => {
+  const shard = await startShard(t, 'returns.ts', {});
+  let handed = 0;
+  const catchUp = (): void => {
+    for (; shard.hasRoomToCatchUp; handed++) hand(shard, 'm', { identity: `i-${handed}` }, true);
+  };
+  catchUp();
+  assert.equal(handed, 16);
+  assert.equal(shard.hasRoom, true);
+  hand(shard, 'n', { identity: 'other' });
+  shard.watch(performance.now(), 0);
+  handed = 0;
+  catchUp();
+  assert.ok(handed >= 16, `${handed}`);
 });
 
 test('a thread that begins little is handed little at a time', async (t) => {
