@@ -2,19 +2,27 @@
 const BUSY = 0.8;
 /** Of what a thread begins: so much may always be of those that catch up. */
 const SHARE = 1 / 4;
+/** Having waited for so many looks, two minutes, they may have all of it: then this is not a recovery, but their load. */
+const LOOKS_TO_ALL = 1200;
+/** Others that are fewer than this part of those that catch up are not worth their waiting. */
+const FEW = 1 / 8;
 /** In orders from look to look. */
 const LEAST = 16;
+/** Times what the thread begins. */
+const MOST = 2;
 const UP = 5 / 4;
 const DOWN = 3 / 4;
 
 /**
- * How many orders a shard is handed of merchants that catch up: as many as leave its thread time to spare. What the thread is
- * short of may be its own time, or the machine's: either way its event loop is then busy, and the others' calls wait for it.
- * Found by trying more and taking back, as congestion control does, and begun anew at a fourth each time that merchants come back.
+ * How many orders a shard is handed of merchants that catch up: as many as leave its thread time to spare. Found by trying
+ * more and taking back, as congestion control does, and begun anew at a fourth each time that merchants come back. On a machine
+ * that has too little time for all its processes a thread has none to spare, either.
  */
 export class CatchUpPace {
   #pace = LEAST;
   #handed = 0;
+  /** Looks at which there had been too little room. */
+  #waited = 0;
 
   /** Whether another order may be handed over before the next look. */
   get hasRoom(): boolean {
@@ -27,14 +35,18 @@ export class CatchUpPace {
   }
 
   /**
-   * To be called several times a second.
+   * To be called ten times a second.
    * @param begun what the thread has begun since the last look, of anybody
    * @param use share of the time since then that its event loop was busy, 0 to 1
    */
   look(begun: number, use: number): void {
     const isWanted = !this.hasRoom;
-    const next = Math.round(this.#pace * (isWanted && use <= BUSY ? UP : DOWN));
-    this.#pace = Math.max(LEAST, Math.ceil(begun * SHARE), next);
+    const others = begun - this.#handed;
+    const mayTry = use <= BUSY || others < this.#handed * FEW;
+    const next = Math.round(this.#pace * (isWanted && mayTry ? UP : DOWN));
+    this.#waited = isWanted ? Math.min(LOOKS_TO_ALL, this.#waited + 1) : Math.floor(this.#waited / 2);
+    const share = SHARE + (1 - SHARE) * (this.#waited / LOOKS_TO_ALL);
+    this.#pace = Math.max(LEAST, Math.ceil(begun * share), Math.min(next, begun * MOST));
     this.#handed = 0;
   }
 }

@@ -17,7 +17,7 @@ export interface Load {
     readonly share: number;
     /** Their merchants answer, but those that take as long have their half of the budget in flight. */
     readonly slow: number;
-    /** No gate keeps them: threads do not come to them. */
+    /** No gate keeps them, and they are none that catch up: threads do not come to them. */
     readonly shard: number;
   };
   /** All in hand, and how many can be. */
@@ -34,7 +34,8 @@ export function heldOf(lanes: Iterable<Lane<Entry>>, gateOf: (lane: Lane<Entry>)
   const held = { suspect: 0, share: 0, slow: 0, shard: 0 };
   for (const lane of lanes) {
     const gate = gateOf(lane);
-    if (gate === undefined) held.shard += lane.waiting;
+    if (gate === undefined)
+      held.shard += lane.catchesUp ? 0 : lane.waiting; // they are to wait, at a pace of their own
     else if (gate === 'share' || gate === 'slow' || (gate === 'suspect' && !lane.isHanging)) held[gate] += lane.waiting;
   }
   return held;

@@ -20,7 +20,8 @@ export class Scheduler<T extends Waiting> {
   /** @param hasRoom whether a shard can take another order now, and another of a lane that catches up */
   constructor(hasRoom: (shard: number, catchesUp: boolean) => boolean) {
     this.#onTime = new Line((shard) => hasRoom(shard, false));
-    this.#behind = new Line((shard) => hasRoom(shard, true));
+    // One that has caught up while it stood here waits for nothing more.
+    this.#behind = new Line((shard, { catchesUp }) => hasRoom(shard, catchesUp));
   }
 
   /** Puts a lane in line, unless it stands there already. */
@@ -78,10 +79,11 @@ export class Scheduler<T extends Waiting> {
 
 /** Lanes in the order in which they came, those of each shard in a ring of their own. */
 class Line<T extends Waiting> {
-  readonly #hasRoom: (shard: number) => boolean;
+  readonly #hasRoom: (shard: number, head: Lane<T>) => boolean;
   readonly #rings: Ring<T>[] = [];
 
-  constructor(hasRoom: (shard: number) => boolean) {
+  /** @param hasRoom whether a shard can take an order of this lane, the first in its ring */
+  constructor(hasRoom: (shard: number, head: Lane<T>) => boolean) {
     this.#hasRoom = hasRoom;
   }
 
@@ -97,7 +99,7 @@ class Line<T extends Waiting> {
       const ring = this.#rings[shard] as Ring<T>;
       const { head } = ring;
       if (head === undefined || head.place > (first?.head?.place ?? head.place)) continue;
-      if (this.#hasRoom(shard)) first = ring;
+      if (this.#hasRoom(shard, head)) first = ring;
     }
     return first;
   }

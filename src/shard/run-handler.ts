@@ -13,7 +13,7 @@ import { brief } from '../outcome.ts';
 import { type Batch, ORDER_FIELDS, outcomeCode, SENDING, type ThreadOutcome } from '../protocol.ts';
 import { redact } from '../redact.ts';
 import { NONE, type SlotTable } from '../slot-table.ts';
-import { type Limited, TimeLimits } from './time-limits.ts';
+import { Limited, TimeLimits } from './time-limits.ts';
 
 /** An order's place in the slot table, for as long as the slot has this generation. */
 export interface Place {
@@ -64,7 +64,7 @@ export class Runner {
       returned: (value) => current().returned(value),
       threw: (error) => current().threw(error),
       ended: (attempt, outcome) => {
-        this.#limits.remove(attempt);
+        attempt.endLimit();
         this.#end(attempt.slot, attempt.generation, outcome);
       },
     };
@@ -153,7 +153,7 @@ export class Runner {
       // A handler may bring a client of its own: from here on it may have sent something.
       table.mark(slot, generation, SENDING);
       const attempt = new Attempt(this.#parts, slot, generation, order, merchant, timeoutMs, this.#shared);
-      this.#limits.add(attempt);
+      attempt.limitBy(this.#limits);
       current.run(attempt, runAttempt, attempt, handler, confirmFirst);
     }
   }
@@ -233,14 +233,10 @@ interface Shared {
  * One try of a handler at one order: its context, its time limit, and what it came to. Tens of thousands may wait at once,
  * so what it needs is in its fields, and not in closures and promises of its own.
  */
-class Attempt implements Context, Place, Limited {
+class Attempt extends Limited implements Context, Place {
   readonly slot: number;
   readonly generation: number;
   readonly merchant: Merchant;
-  readonly endsAt: number;
-  tick: Limited['tick'];
-  before: Limited | undefined;
-  after: Limited | undefined;
   readonly #parts: RunnerParts;
   readonly #order: Order;
   readonly #timeoutMs: number;
@@ -259,13 +255,13 @@ class Attempt implements Context, Place, Limited {
     timeoutMs: number,
     shared: Shared,
   ) {
+    super(systemClock.now() + timeoutMs);
     this.#parts = parts;
     this.slot = slot;
     this.generation = generation;
     this.#order = order;
     this.merchant = merchant;
     this.#timeoutMs = timeoutMs;
-    this.endsAt = systemClock.now() + timeoutMs;
     this.#shared = shared;
   }
 
@@ -304,16 +300,16 @@ class Attempt implements Context, Place, Limited {
 
   async #confirmFirst(handler: Handler): Promise<void> {
     const known = await this.#confirm(handler);
-    if (this.#hasEnded) return; // its time was over: another attempt asks again
-    if (known === undefined) this.#deliver(handler);
-    else this.#end(known);
+    if (known !== undefined) this.#end(known);
+    else if (!this.#hasEnded && this.timeLeftMs() > 0) this.#deliver(handler);
+    // Else its time is over: another attempt asks again.
   }
 
   /** Not an async function: what one keeps of itself while it waits weighs more than all else here. */
   #deliver(handler: Handler): void {
     try {
       const returned: unknown = handler.deliver(this.#order, this);
-      Promise.resolve(returned).then(this.#shared.returned, this.#shared.threw);
+      then(returned, this.#shared.returned, this.#shared.threw);
     } catch (error) {
       this.threw(error);
     }
@@ -409,6 +405,14 @@ class Attempt implements Context, Place, Limited {
     if (!this.#parts.http.answers || !(error instanceof RequestError) || error.response === undefined) return outcome;
     return withAnswer(outcome, answerOf(error.response));
   }
+}
+
+const NativePromise = Promise;
+const thenOf = Reflect.get(Promise.prototype, 'then') as (...callbacks: ((value: unknown) => void)[]) => unknown;
+
+/** In the context in which it is called, whatever a handler has made of `Promise` or brings in its place. */
+function then(value: unknown, returned: (value: unknown) => void, threw: (error: unknown) => void): void {
+  Reflect.apply(thenOf, NativePromise.resolve(value), [returned, threw]);
 }
 
 function runAttempt(attempt: Attempt, handler: Handler, confirmFirst: boolean): void {

@@ -1,25 +1,61 @@
 import { systemClock } from '../clock.ts';
 
-/** What has a time limit. It is kept in a list through itself: tens of thousands may wait at once. */
-export interface Limited {
-  /** On the clock's monotonic scale, in milliseconds. */
-  readonly endsAt: number;
-  timeIsOver(): void;
-  /** Of the list; absent when it is in none. */
-  tick: Tick | undefined;
-  before: Limited | undefined;
-  after: Limited | undefined;
-}
+/** A limit may be over so much late. */
+const TICK_MS = 10;
 
 /** Those whose time is over at once. */
 interface Tick {
+  readonly limits: TimeLimits;
   readonly at: number;
   readonly timer: NodeJS.Timeout;
   first: Limited | undefined;
 }
 
-/** A limit may be over so much late. */
-const TICK_MS = 10;
+/**
+ * What has a time limit. It is kept in a list through itself, because tens of thousands may wait at once, and in private, because
+ * its neighbours there are no business of whoever is handed one of them.
+ */
+export abstract class Limited {
+  readonly #endsAt: number;
+  #tick: Tick | undefined;
+  #before: Limited | undefined;
+  #after: Limited | undefined;
+
+  /** @param endsAt on the clock's monotonic scale */
+  constructor(endsAt: number) {
+    this.#endsAt = endsAt;
+  }
+
+  get endsAt(): number {
+    return this.#endsAt;
+  }
+
+  abstract timeIsOver(): void;
+
+  /** Its limit holds from here on. */
+  limitBy(limits: TimeLimits): void {
+    const tick = limits.tickOf(this.#endsAt);
+    const { first } = tick;
+    this.#tick = tick;
+    this.#after = first;
+    if (first !== undefined) first.#before = this;
+    tick.first = this;
+  }
+
+  /** It has no limit any more; nothing is done when it has none. */
+  endLimit(): void {
+    const tick = this.#tick;
+    if (tick === undefined) return;
+    const [before, after] = [this.#before, this.#after];
+    if (before === undefined) tick.first = after;
+    else before.#after = after;
+    if (after !== undefined) after.#before = before;
+    if (tick.first === undefined) tick.limits.end(tick);
+    this.#tick = undefined;
+    this.#before = undefined;
+    this.#after = undefined;
+  }
+}
 
 /**
  * The time limits of all that is under way on a thread. Those that are over within 10 ms of each other share a timer: one of
@@ -29,45 +65,26 @@ const TICK_MS = 10;
 export class TimeLimits {
   readonly #ticks = new Map<number, Tick>();
 
-  add(limited: Limited): void {
-    const at = Math.ceil(limited.endsAt / TICK_MS);
-    const tick = this.#ticks.get(at) ?? this.#begin(at);
-    const { first } = tick;
-    limited.tick = tick;
-    limited.after = first;
-    if (first !== undefined) first.before = limited;
-    tick.first = limited;
-  }
-
-  /** Its time limit is no more; nothing is done when it has none. */
-  remove(limited: Limited): void {
-    const { tick, before, after } = limited;
-    if (tick === undefined) return;
-    if (before === undefined) tick.first = after;
-    else before.after = after;
-    if (after !== undefined) after.before = before;
-    limited.tick = undefined;
-    limited.before = undefined;
-    limited.after = undefined;
-    if (tick.first === undefined) this.#end(tick);
-  }
-
-  #begin(at: number): Tick {
-    const timer = setTimeout(() => this.#over(tick), at * TICK_MS - systemClock.now());
-    const tick: Tick = { at, timer, first: undefined };
+  /** Those whose time is over when this one's is. */
+  tickOf(endsAt: number): Tick {
+    const at = Math.ceil(endsAt / TICK_MS);
+    const known = this.#ticks.get(at);
+    if (known !== undefined) return known;
+    const timer = setTimeout(() => over(tick), at * TICK_MS - systemClock.now());
+    const tick: Tick = { limits: this, at, timer, first: undefined };
     this.#ticks.set(at, tick);
     return tick;
   }
 
-  #over(tick: Tick): void {
-    for (let first = tick.first; first !== undefined; first = tick.first) {
-      this.remove(first);
-      first.timeIsOver();
-    }
-  }
-
-  #end({ at, timer }: Tick): void {
+  end({ at, timer }: Tick): void {
     clearTimeout(timer);
     this.#ticks.delete(at);
+  }
+}
+
+function over(tick: Tick): void {
+  for (let { first } = tick; first !== undefined; { first } = tick) {
+    first.endLimit();
+    first.timeIsOver();
   }
 }

@@ -15,13 +15,13 @@ function fill(pace: CatchUpPace, most = Number.POSITIVE_INFINITY): number {
 test('while the thread has time to spare there is room for a quarter more with each look, as long as it is used', () => {
   const pace = new CatchUpPace();
   assert.equal(fill(pace), 16);
-  pace.look(0, IDLE);
+  pace.look(60, IDLE);
   assert.equal(fill(pace), 20);
-  pace.look(0, IDLE);
+  pace.look(60, IDLE);
   assert.equal(fill(pace), 25);
-  pace.look(0, IDLE);
+  pace.look(60, IDLE);
   assert.equal(fill(pace, 10), 10);
-  pace.look(0, IDLE);
+  pace.look(60, IDLE);
   assert.equal(fill(pace), 23); // of 31
 });
 
@@ -34,9 +34,32 @@ test('a thread without time to spare is handed a quarter less with each look, do
   pace.look(200, BUSY);
   assert.equal(fill(pace), 56);
   pace.look(200, BUSY);
-  assert.equal(fill(pace), 50);
+  assert.equal(fill(pace), 51);
   pace.look(200, BUSY);
-  assert.equal(fill(pace), 50);
+  assert.equal(fill(pace), 51);
+});
+
+test('those that have waited for long have more and more of what a thread begins, and what they waited is soon forgotten', () => {
+  const pace = new CatchUpPace();
+  const shares: number[] = [];
+  for (let look = 0; look <= 800; look++) {
+    const handed = fill(pace);
+    pace.look(1000, BUSY);
+    if (look % 400 === 0) shares.push(handed);
+  }
+  assert.deepEqual(shares, [16, 500, 750]);
+  for (let look = 0; look < 11; look++) pace.look(1000, BUSY); // nobody waits
+  assert.ok(fill(pace) < 300);
+});
+
+test('nothing is taken back for the sake of others that are hardly there', () => {
+  const pace = new CatchUpPace();
+  pace.look(400, IDLE);
+  assert.equal(fill(pace), 100);
+  pace.look(110, BUSY);
+  assert.equal(fill(pace), 125);
+  pace.look(150, BUSY);
+  assert.equal(fill(pace), 94);
 });
 
 test('whatever a thread does, some may always go', () => {

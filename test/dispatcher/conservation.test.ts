@@ -235,8 +235,8 @@ class World {
   readonly broker: Broker;
   dispatcher: Dispatcher;
   readonly #down = new Set<number>();
-  /** Shards that have more to begin than they come to. */
-  readonly #behind = new Set<number>();
+  /** Shards that have no room for whom: they have more to begin than they come to, or no time to spare. */
+  readonly #behind = new Map<number, 'anybody' | 'whoever catches up'>();
   swept = false;
   #inFlight: Entry[] = [];
   /** By copy: how often this process has sent it, or may have. */
@@ -267,8 +267,9 @@ class World {
         shards: {
           shardOf: (merchantId) => (merchantId === 'i' || merchantId === 'n' ? 0 : 1),
           isReady: (shard) => !this.#down.has(shard),
-          hasRoom: (shard) => !this.#behind.has(shard),
-          anyHasRoom: () => this.#behind.size < 2,
+          hasRoom: (shard, catchesUp) =>
+            this.#behind.get(shard) !== 'anybody' && !(catchesUp && this.#behind.has(shard)),
+          anyHasRoom: () => [0, 1].some((shard) => this.#behind.get(shard) !== 'anybody'),
           hand: (entry) => {
             assert.ok(!this.#inFlight.includes(entry), `${entry.key} is handed twice`);
             assert.ok(this.clock.now() < entry.delivery.deadlineAt, `${entry.key} is handed after its deadline`);
@@ -324,7 +325,9 @@ class World {
         this.#threadIsBack(number % 2);
         break;
       case 'fallBehind':
-        if (!this.#down.has(number % 2)) this.#behind.add(number % 2);
+        if (!this.#down.has(number % 2)) {
+          this.#behind.set(number % 2, number % 4 < 2 ? 'anybody' : 'whoever catches up');
+        }
         break;
       case 'catchUp':
         this.#catchUp(number % 2);

@@ -163,10 +163,14 @@ test('lanes that catch up have all turns when nobody else may start', () => {
 test('while a shard has no room for lanes that catch up, the others go on, and then they come from where they stood', () => {
   const paced = new Set([0]);
   const scheduler = new Scheduler<Waiting>((shard, catchesUp) => !(catchesUp && paced.has(shard)));
-  for (const each of [behind('l'), behind('m'), behind('o', 1, 1), lane('a')]) scheduler.offer(each);
+  const l = behind('l');
+  for (const each of [l, behind('m'), behind('o', 1, 1), lane('a')]) scheduler.offer(each);
   assert.equal(turns(scheduler, 8), 'aaaoaaao');
+  l.catchesUp = false;
+  assert.equal(turns(scheduler, 2), 'aa');
+  assert.equal(turns(scheduler, 4), 'alaa');
   paced.clear();
-  assert.equal(turns(scheduler, 12), 'aaalaaamaaal');
+  assert.equal(turns(scheduler, 12), 'amlalamlaloa');
 });
 
 test('a lane that has caught up stands with the others from its next turn on', () => {

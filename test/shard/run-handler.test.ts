@@ -137,3 +137,79 @@ test('who listens to the signal when time is over does so for its order, also be
   while (heard.size < 3) await new Promise((resolve) => setTimeout(resolve, 1));
   assert.deepEqual(Object.fromEntries(heard), { a: [0, 0], b: [1, 1], c: [2, 2] });
 });
+
+/** What libraries have that make no promises but something alike. */
+function asThenable(promise: Promise<unknown>): object {
+  const thenable = {};
+  Reflect.set(thenable, 'then', promise.then.bind(promise));
+  return thenable;
+}
+
+test('each attempt ends with what its own handler came to, in whatever order and by whomever they are resolved', async () => {
+  const made = new Map<string, PromiseWithResolvers<unknown>>();
+  const ends: [unknown, unknown][] = [];
+  const bySlot = ([one]: [unknown, unknown], [other]: [unknown, unknown]): number => Number(one) - Number(other);
+  const { runner, batchOf } = runnerOf(
+    (order) => {
+      const own = Promise.withResolvers<unknown>();
+      made.set(order.id, own);
+      return order.id === 'c' ? asThenable(own.promise) : own.promise;
+    },
+    { report: (slot, _generation, code) => ends.push([slot, code]) },
+  );
+  runner.accept({ ...batchOf('a', 'b', 'c', 'd'), merchants: [merchantOf(undefined)] });
+  made.get('d')?.resolve(undefined);
+  made.get('c')?.resolve(undefined);
+  made.get('b')?.reject(new Error('b'));
+  made.get('a')?.resolve(undefined);
+  while (ends.length < 4) await new Promise(setImmediate);
+  const [delivered, failed] = [outcomeCode({ kind: 'delivered' }), outcomeCode({ kind: 'failed', reason: '' })];
+  const expected = [delivered, failed, delivered, delivered].map((code, slot) => [slot, code]);
+  assert.deepEqual(ends.toSorted(bySlot), expected);
+});
+
+test('a handler that has put a promise of its own in the place of Promise changes nothing', async (t) => {
+  const native = globalThis.Promise;
+  t.after(() => {
+    globalThis.Promise = native;
+  });
+  /** Nothing that anybody could wait for. */
+  class Odd extends native<unknown> {
+    static override resolve(): never {
+      throw new Error('asked for another promise');
+    }
+  }
+  const ends: unknown[] = [];
+  const { runner, batchOf } = runnerOf(
+    () => {
+      const promise = native.resolve();
+      Reflect.set(promise, 'then', () => {
+        throw new Error('its own then');
+      });
+      return promise;
+    },
+    { report: (slot, _generation, code) => ends.push([slot, code]) },
+  );
+  globalThis.Promise = Odd as unknown as PromiseConstructor;
+  runner.accept({ ...batchOf('a', 'b'), merchants: [merchantOf(undefined)] });
+  globalThis.Promise = native;
+  while (ends.length < 2) await new native(setImmediate);
+  const delivered = outcomeCode({ kind: 'delivered' });
+  assert.deepEqual(ends, [
+    [0, delivered],
+    [1, delivered],
+  ]);
+});
+
+test('a handler sees its merchant in its context, and nobody else’s', async () => {
+  const seen = Promise.withResolvers<string>();
+  const { runner, batchOf } = runnerOf((order, context) => {
+    if (order.id === 'b') seen.resolve(JSON.stringify(context));
+    return new Promise((resolve) => setImmediate(resolve));
+  });
+  const secret = { ...merchantOf(undefined, { 'x-key': 'secret' }), id: 'other' };
+  const { orders, ...batch } = batchOf('a', 'b');
+  const mixed = orders.with(2, 'other');
+  runner.accept({ ...batch, orders: mixed, merchants: [secret, merchantOf(undefined)] });
+  assert.doesNotMatch(await seen.promise, /secret/);
+});

@@ -1,16 +1,23 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { systemClock } from '../../src/clock.ts';
-import { type Limited, TimeLimits } from '../../src/shard/time-limits.ts';
+import { Limited, TimeLimits } from '../../src/shard/time-limits.ts';
+
+class Each extends Limited {
+  readonly #timeIsOver: (endedAt: number) => void;
+
+  constructor(endsAt: number, timeIsOver: (endedAt: number) => void) {
+    super(endsAt);
+    this.#timeIsOver = timeIsOver;
+  }
+
+  timeIsOver(): void {
+    this.#timeIsOver(systemClock.now());
+  }
+}
 
 function limited(endsAt: number, timeIsOver: (endedAt: number) => void = () => {}): Limited {
-  return {
-    endsAt,
-    timeIsOver: () => timeIsOver(systemClock.now()),
-    tick: undefined,
-    before: undefined,
-    after: undefined,
-  };
+  return new Each(endsAt, timeIsOver);
 }
 
 /** Node ends a process that has no timer: while one is there it is counted. */
@@ -29,7 +36,7 @@ test('time is over for each, in the order of their limits, and for none before i
         ends.push({ endsAt, endedAt });
         if (ends.length === 5) resolve();
       });
-      limits.add(each);
+      each.limitBy(limits);
     }
   });
   // A timer of Node counts whole milliseconds.
@@ -43,11 +50,11 @@ test('what ended in time, first, last or between, is not told; its neighbours ar
   const endsAt = systemClock.now() + 20;
   const told: number[] = [];
   const all = [0, 1, 2, 3, 4].map((n) => limited(endsAt, () => told.push(n)));
-  for (const each of all) limits.add(each);
-  for (const n of [0, 2, 4]) limits.remove(all[n] as Limited);
-  limits.remove(all[2] as Limited); // once more
+  for (const each of all) each.limitBy(limits);
+  for (const n of [0, 2, 4]) (all[n] as Limited).endLimit();
+  (all[2] as Limited).endLimit(); // once more
   await new Promise<void>((resolve) => {
-    limits.add(limited(endsAt + 20, () => resolve()));
+    limited(endsAt + 20, () => resolve()).limitBy(limits);
   });
   assert.deepEqual(new Set(told), new Set([1, 3]));
 });
@@ -57,15 +64,13 @@ test('one whose time is over may end its neighbour', async () => {
   const endsAt = systemClock.now() + 20;
   const told: string[] = [];
   const neighbour = limited(endsAt, () => told.push('neighbour'));
-  limits.add(neighbour);
-  limits.add(
-    limited(endsAt, () => {
-      told.push('one');
-      limits.remove(neighbour);
-    }),
-  );
+  neighbour.limitBy(limits);
+  limited(endsAt, () => {
+    told.push('one');
+    neighbour.endLimit();
+  }).limitBy(limits);
   await new Promise<void>((resolve) => {
-    limits.add(limited(endsAt + 20, () => resolve()));
+    limited(endsAt + 20, () => resolve()).limitBy(limits);
   });
   assert.deepEqual(told, ['one']);
 });
@@ -75,11 +80,20 @@ test('those of one time share a timer, and it is gone when they all ended', () =
   const before = timers();
   const endsAt = systemClock.now() + 60_000;
   const all = Array.from({ length: 100 }, () => limited(endsAt));
-  for (const each of all) limits.add(each);
+  for (const each of all) each.limitBy(limits);
   assert.equal(timers(), before + 1);
-  for (const each of all) limits.remove(each);
+  for (const each of all) each.endLimit();
   assert.equal(timers(), before);
-  limits.add(all[0] as Limited); // and comes again
+  (all[0] as Limited).limitBy(limits); // and comes again
   assert.equal(timers(), before + 1);
-  limits.remove(all[0] as Limited);
+  (all[0] as Limited).endLimit();
+});
+
+test('whoever has one sees nothing of the others', () => {
+  const limits = new TimeLimits();
+  const [one, other] = [limited(systemClock.now() + 60_000), limited(systemClock.now() + 60_000)];
+  for (const each of [one, other]) each.limitBy(limits);
+  assert.deepEqual(Object.keys(one), []);
+  assert.equal(JSON.stringify(one), '{}');
+  for (const each of [one, other]) each.endLimit();
 });
