@@ -5,19 +5,29 @@ import type { Entry } from './ledger.ts';
 
 /** Gates that hold a merchant's orders for longer than others wait, and then let all of them go. */
 const LEFT_BEHIND: ReadonlySet<Gate> = new Set(['pause', 'breaker', 'hold', 'slow']);
+/** So long a merchant has to hang before what waits counts as left behind. */
+const HANGS_MS = 2_000;
 /** After so long what is on the ladder are retries, of which a busy merchant always has some. */
 const LONGEST_MS = 64_000;
 
 /** A gate holds the lane: what waits now, and what is sent away, is not to delay the others when it starts. */
 export function noteStandstill(lane: Lane<Entry>, gate: Gate, budget: Pick<Budget, 'isSlow'>, now: number): void {
   // While its thread stands still, all of its merchants seem to hang.
-  if (gate === 'shard' || !(lane.isHanging || LEFT_BEHIND.has(gate) || budget.isSlow(lane))) return;
+  if (gate === 'shard' || !(LEFT_BEHIND.has(gate) || budget.isSlow(lane) || hangsForLong(lane, now))) return;
   lane.catchesUp = true;
   lane.stoodAt = now;
 }
 
+/** For a moment every merchant may seem to hang: when the machine stops, and when a thread is busy. */
+function hangsForLong(lane: Lane<Entry>, now: number): boolean {
+  if (!lane.isHanging) return false;
+  lane.hangsSince ??= now;
+  return now - lane.hangsSince >= HANGS_MS;
+}
+
 /** An order of the lane has left it to be started. */
 export function noteProgress(lane: Lane<Entry>, now: number): void {
+  if (lane.hangsSince !== undefined && !lane.isHanging) lane.hangsSince = undefined;
   if (!lane.catchesUp || lane.waiting > 0) return;
   if (lane.out === 0 || now - lane.stoodAt > LONGEST_MS) lane.catchesUp = false;
 }

@@ -68,6 +68,8 @@ export class Lane<T extends Waiting> {
   isGone = false;
   /** It stood still with orders waiting, and has not yet served all that came meanwhile. */
   catchesUp = false;
+  /** On the clock's monotonic scale: when it was first seen to hang, if it has not answered since. */
+  hangsSince: number | undefined;
   /** When it last stood still, on the clock's monotonic scale. */
   stoodAt = 0;
   /** In the scheduler's line. */

@@ -48,6 +48,23 @@ test('a thread that stands still, a limit, a rate and a share leave nobody behin
   }
 });
 
+test('whoever hangs for a moment is not left behind, and who does again later has hung for no longer than that', () => {
+  const lane = new Lane<Entry>(merchant(), 0);
+  const budget = new Budget(10);
+  const hangs = (at: number): boolean => {
+    lane.failing = true;
+    noteStandstill(lane, 'limit', budget, at);
+    return lane.catchesUp;
+  };
+  assert.equal(hangs(0), false);
+  assert.equal(hangs(1_900), false);
+  lane.failing = false;
+  noteProgress(lane, 1_950);
+  assert.equal(hangs(10_000), false);
+  assert.equal(hangs(11_900), false);
+  assert.equal(hangs(12_000), true);
+});
+
 test('a lane that hangs, or is slow beside the others, has to catch up whatever holds it', () => {
   const hanging = new Lane<Entry>(merchant(), 0);
   hanging.failing = true;
@@ -56,7 +73,7 @@ test('a lane that hangs, or is slow beside the others, has to catch up whatever 
   const budget = new Budget(10);
   budget.delivered(0, 80);
   for (const lane of [hanging, slow]) {
-    noteStandstill(lane, 'limit', budget, 0);
+    for (const at of [0, 2_000]) noteStandstill(lane, 'limit', budget, at);
     assert.equal(lane.catchesUp, true);
   }
 });
