@@ -6,8 +6,9 @@ import { HttpClient } from '../merchant/http-client.ts';
 import { Pace } from '../pace.ts';
 import { type Boot, type Booted, OUTCOME_FIELDS, type Report, type Task } from '../protocol.ts';
 import { SlotTable } from '../slot-table.ts';
+import type { Place } from './attempt.ts';
 import { loadHandler } from './load-handler.ts';
-import { type Place, Runner } from './run-handler.ts';
+import { Runner } from './run-handler.ts';
 
 /**
  * A shard's thread: Piscina calls `task` with each task. The first is the boot, all others are batches. There is no default

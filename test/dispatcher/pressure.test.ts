@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Budget, type Call } from '../../src/dispatcher/budget.ts';
-import { type Load, Pressure } from '../../src/dispatcher/pressure.ts';
+import { heldOf, type Load, Pressure } from '../../src/dispatcher/pressure.ts';
+import type { Entry } from '../../src/dispatcher/ledger.ts';
+import { Lane } from '../../src/lane/lane.ts';
+import { merchant } from '../helpers/deliveries.ts';
 
 function full(limit: number): Budget {
   const budget = new Budget(limit);
@@ -72,4 +75,19 @@ test('what else keeps orders waiting that a larger number would let go is said t
     pressure.judge(new Budget(8), each, 0);
     assert.match(pressure.judge(new Budget(8), each, 5000) ?? '', words);
   }
+});
+
+test('orders that no gate keeps wait for a thread, but for those of merchants that catch up, which are to wait', () => {
+  const [late, other] = [new Lane<Entry>(merchant({ id: 'late' }), 0), new Lane<Entry>(merchant({ id: 'other' }), 0)];
+  late.catchesUp = true;
+  [late.waiting, other.waiting] = [5, 3];
+  const none = { suspect: 0, share: 0, slow: 0 };
+  assert.deepEqual(
+    heldOf([late, other], () => undefined),
+    { ...none, shard: 3 },
+  );
+  assert.deepEqual(
+    heldOf([late, other], () => 'share'),
+    { ...none, share: 8, shard: 0 },
+  );
 });

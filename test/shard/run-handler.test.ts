@@ -213,3 +213,19 @@ test('a handler sees its merchant in its context, and nobody else’s', async ()
   runner.accept({ ...batch, orders: mixed, merchants: [secret, merchantOf(undefined)] });
   assert.doesNotMatch(await seen.promise, /secret/);
 });
+
+test('what confirm answers when its time is over, but nobody has been told, starts no delivery either', async () => {
+  const ended = Promise.withResolvers<unknown>();
+  let delivered = 0;
+  const { runner, batchOf } = runnerOf(() => void delivered++, {
+    confirm: (_order, context) => {
+      while (context.timeLeftMs() > 0); // no timer comes in between
+      return 'not-there';
+    },
+    report: (_slot, _generation, code) => ended.resolve(code),
+  });
+  const { orders, ...batch } = batchOf('a');
+  runner.accept({ ...batch, orders: orders.with(6, 1), merchants: [{ ...merchantOf(undefined), timeoutMs: 1 }] });
+  assert.equal(await ended.promise, outcomeCode({ kind: 'ambiguous', reason: '' }));
+  assert.equal(delivered, 0);
+});
