@@ -52,6 +52,21 @@ export class AnswerTooLarge extends Error {
   override readonly name = 'AnswerTooLarge';
 }
 
+/**
+ * What a call of the forwarder's is told when its time is over. It has no stack: got takes those of errors apart and puts
+ * them together anew, which is most of what a time-out costs, and hundreds are over at once when a merchant hangs.
+ */
+export class TimeIsOver extends Error {
+  override readonly name = 'TimeIsOver';
+  readonly afterMs: number;
+
+  constructor(afterMs: number) {
+    super('the time for this attempt is over');
+    delete this.stack;
+    this.afterMs = afterMs;
+  }
+}
+
 /** What a call that got gave up means for the order: by its answer when that is complete, else by whether bytes left. */
 export function outcomeOfError(error: RequestError): ThreadOutcome {
   const { response } = error;
@@ -84,6 +99,7 @@ function fate(error: RequestError): 'failed' | 'not-sent' | 'ambiguous' {
 
 function reasonOf(error: RequestError, kind: 'failed' | 'not-sent' | 'ambiguous'): string {
   const missing = kind === 'ambiguous' ? 'no complete answer' : 'no connection';
+  if (error.cause instanceof TimeIsOver) return `${missing} within ${Math.round(error.cause.afterMs)} ms`;
   if (error instanceof TimeoutError) {
     const { request: ms } = error.options.timeout;
     return ms === undefined ? `${missing} in time` : `${missing} within ${Math.round(ms)} ms`;

@@ -2,12 +2,14 @@ import type { ClientRequest } from 'node:http';
 import type { Socket } from 'node:net';
 import { RequestError } from 'got';
 import { answerOf, withAnswer } from '../answer.ts';
+import { systemClock } from '../clock.ts';
 import { messageOf } from '../errors.ts';
 import { headerKey, type Merchant, type Order } from '../order.ts';
 import { brief } from '../outcome.ts';
 import type { ThreadOutcome } from '../protocol.ts';
 import { redact } from '../redact.ts';
-import { outcomeOfAnswer, outcomeOfError } from './classify.ts';
+import { Limited } from '../time-limits.ts';
+import { outcomeOfAnswer, outcomeOfError, TimeIsOver } from './classify.ts';
 import type { HttpClient } from './http-client.ts';
 
 /**
@@ -23,7 +25,8 @@ export async function forward(
 ): Promise<ThreadOutcome> {
   if (merchant.url === undefined) return { kind: 'failed', reason: 'the merchant has no url, and there is no handler' };
   const { maxResponseBytes } = client;
-  let request: ClientRequest | undefined;
+  const call = new Call(timeoutMs);
+  call.limitBy(client.limits);
   let cut = false;
   try {
     const response = await client
@@ -34,16 +37,15 @@ export async function forward(
           'idempotency-key': headerKey(order.identity),
           'orderlane-attempt': String(order.attempt),
         },
-        timeout: { request: timeoutMs },
       })
-      .on('request', (made) => {
-        request = made;
-        made.once('socket', (socket) => onConnected(socket, onSending));
+      .on('request', (request) => {
+        call.begun(request);
+        request.once('socket', (socket) => onConnected(socket, onSending));
       })
       .on('downloadProgress', ({ transferred }) => {
         if (transferred <= maxResponseBytes) return;
         cut = true;
-        request?.destroy();
+        call.destroy();
       });
     const outcome = outcomeOfAnswer(response.statusCode, response.headers);
     return client.answers ? withAnswer(outcome, answerOf(response)) : outcome;
@@ -55,6 +57,47 @@ export async function forward(
       return outcomeOfAnswer(response.statusCode, response.headers);
     }
     return outcomeOfError(error);
+  } finally {
+    call.end();
+  }
+}
+
+/** One call, for as long as it may take. got has time-outs of its own: each is a timer, and an error that costs as much as a call. */
+class Call extends Limited {
+  readonly #timeoutMs: number;
+  #request: ClientRequest | undefined;
+  #isOver = false;
+  #hasEnded = false;
+
+  constructor(timeoutMs: number) {
+    super(systemClock.now() + timeoutMs);
+    this.#timeoutMs = timeoutMs;
+  }
+
+  begun(request: ClientRequest): void {
+    this.#request = request;
+    if (this.#isOver) this.#giveUp();
+  }
+
+  /** After the sockets had their turn: when the thread was busy for long, the answer is there and nobody has looked. */
+  timeIsOver(): void {
+    setImmediate(() => {
+      this.#isOver = true;
+      this.#giveUp();
+    });
+  }
+
+  destroy(error?: Error): void {
+    this.#request?.destroy(error);
+  }
+
+  end(): void {
+    this.#hasEnded = true;
+    this.endLimit();
+  }
+
+  #giveUp(): void {
+    if (!this.#hasEnded) this.destroy(new TimeIsOver(this.#timeoutMs));
   }
 }
 

@@ -4,6 +4,7 @@ import got, { type Got, HTTPError, type PlainResponse } from 'got';
 import { AddressGuard } from './address-guard.ts';
 import { Agents } from './agents.ts';
 import { endingRequest } from './ending-request.ts';
+import { TimeLimits } from '../time-limits.ts';
 import { Resolver } from './resolver.ts';
 
 const DEFAULT_MAX_RESPONSE_BYTES = 1_048_576;
@@ -35,6 +36,8 @@ export class HttpClient {
   readonly handlers: Got;
   readonly maxResponseBytes: number;
   readonly answers: boolean;
+  /** Of the forwarder's calls. */
+  readonly limits: TimeLimits = new TimeLimits();
   readonly #resolver: Resolver;
   readonly #agents: Agents;
 

@@ -8,8 +8,8 @@ import type { Merchant, Order } from '../order.ts';
 import { brief } from '../outcome.ts';
 import type { ThreadOutcome } from '../protocol.ts';
 import { redact } from '../redact.ts';
+import { Limited } from '../time-limits.ts';
 import type { RunnerParts } from './run-handler.ts';
-import { Limited } from './time-limits.ts';
 
 /** An order's place in the slot table, for as long as the slot has this generation. */
 export interface Place {

@@ -7,8 +7,8 @@ import type { HttpClient } from '../merchant/http-client.ts';
 import type { Merchant, Order } from '../order.ts';
 import { type Batch, ORDER_FIELDS, outcomeCode, SENDING, type ThreadOutcome } from '../protocol.ts';
 import { NONE, type SlotTable } from '../slot-table.ts';
+import { TimeLimits } from '../time-limits.ts';
 import { Attempt, NotJson, type Place, runAttempt, type Shared } from './attempt.ts';
-import { TimeLimits } from './time-limits.ts';
 
 export interface RunnerParts {
   /** Absent for the built-in forwarder. */

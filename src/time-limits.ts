@@ -1,4 +1,4 @@
-import { systemClock } from '../clock.ts';
+import { systemClock } from './clock.ts';
 
 /** A limit may be over so much late. */
 const TICK_MS = 10;

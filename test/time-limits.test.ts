@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { systemClock } from '../../src/clock.ts';
-import { Limited, TimeLimits } from '../../src/shard/time-limits.ts';
+import { systemClock } from '../src/clock.ts';
+import { Limited, TimeLimits } from '../src/time-limits.ts';
 
 class Each extends Limited {
   readonly #timeIsOver: (endedAt: number) => void;
