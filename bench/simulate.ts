@@ -43,6 +43,7 @@ interface Flags {
   readonly rate: number | undefined;
   readonly merchants: number | undefined;
   readonly broker: number | undefined;
+  readonly threads: number | undefined;
   readonly seeds: number;
   readonly seed: number;
   readonly json: boolean;
@@ -63,6 +64,9 @@ interface Row {
   readonly struckDelivered: number;
   readonly struckEnded: number;
   readonly struck: number;
+  /** From publish to answer, of orders that were published while their merchants were struck. */
+  readonly struckP50Ms: number;
+  readonly struckP99Ms: number;
   readonly mostHops: number;
   /** Hops for each order of a struck merchant. */
   readonly hopsPerStruck: number;
@@ -70,11 +74,19 @@ interface Row {
   readonly pressed: boolean;
 }
 
-const p99 = (sorted: readonly number[]): number => sorted[Math.floor(sorted.length * 0.99)] ?? Number.NaN;
+const at = (sorted: readonly number[], part: number): number => sorted[Math.floor(sorted.length * part)] ?? Number.NaN;
+const p99 = (sorted: readonly number[]): number => at(sorted, 0.99);
 
-function pair(load: Load, budget: number, seed: number, brokerPerSecond: number | undefined): Row {
+function pair(load: Load, budget: number, seed: number, flags: Flags): Row {
   const [faulty, calm] = [true, false].map((isFaulty) => {
-    const world = new World({ load, budget, seed, faulty: isFaulty, brokerPerSecond });
+    const world = new World({
+      load,
+      budget,
+      seed,
+      faulty: isFaulty,
+      brokerPerSecond: flags.broker,
+      threadsPerSecond: flags.threads,
+    });
     world.run();
     return world;
   }) as [World, World];
@@ -83,6 +95,7 @@ function pair(load: Load, budget: number, seed: number, brokerPerSecond: number 
   const healthy = faulty.told('healthy', ...fault);
   const all = faulty.told('healthy', 0, Number.POSITIVE_INFINITY);
   const struck = faulty.told(load.by, 0, Number.POSITIVE_INFINITY);
+  const struckInFault = faulty.told(load.by, ...fault).latencies;
   const [p99Ms, calmP99Ms] = [p99(healthy.latencies), p99(calm.told('healthy', ...fault).latencies)];
   return {
     load: load.name,
@@ -98,6 +111,8 @@ function pair(load: Load, budget: number, seed: number, brokerPerSecond: number 
     struckDelivered: struck.delivered,
     struckEnded: struck.ended,
     struck: struck.published,
+    struckP50Ms: at(struckInFault, 0.5),
+    struckP99Ms: at(struckInFault, 0.99),
     mostHops: struck.mostHops,
     hopsPerStruck: faulty.hops / struck.published,
     peak: faulty.peak,
@@ -110,7 +125,7 @@ const cell = (text: string | number, width: number): string => String(text).padS
 function isolation(flags: Flags): void {
   const rows: Row[] = [];
   process.stderr.write(
-    `${'load'.padEnd(36)}${cell('budget', 8)}${cell('p99 calm', 10)}${cell('fault', 8)}${cell('ratio', 8)}${cell('recovery', 10)}${cell('bimodal', 9)}${cell('hops', 11)}${cell('peak', 7)}  healthy not delivered, struck delivered of ended of published\n`,
+    `${'load'.padEnd(36)}${cell('budget', 8)}${cell('p99 calm', 10)}${cell('fault', 8)}${cell('ratio', 8)}${cell('recovery', 10)}${cell('bimodal', 9)}${cell('hops', 11)}${cell('peak', 7)}${cell('struck s', 12)}  healthy not delivered, struck delivered of ended of published\n`,
   );
   for (const load of LOADS.filter(({ name }) => name.includes(flags.load))) {
     for (const budget of flags.budget) {
@@ -119,12 +134,13 @@ function isolation(flags: Flags): void {
         ...(flags.rate === undefined ? {} : { ratePerSecond: flags.rate }),
         ...(flags.merchants === undefined ? {} : { merchants: flags.merchants }),
       };
-      const pairs = Array.from({ length: flags.seeds }, (_, nth) => pair(used, budget, flags.seed + nth, flags.broker));
+      const pairs = Array.from({ length: flags.seeds }, (_, nth) => pair(used, budget, flags.seed + nth, flags));
       rows.push(...pairs);
       const worst = pairs.reduce((a, b) => (b.ratio > a.ratio ? b : a));
       const ms = (value: number): string => `${Math.round(value)}`;
+      const s = (value: number): string => (value / 1000).toFixed(0);
       process.stderr.write(
-        `${used.name.padEnd(36)}${cell(budget, 8)}${cell(ms(worst.calmP99Ms), 10)}${cell(ms(worst.p99Ms), 8)}${cell(worst.ratio.toFixed(2), 8)}${cell(worst.recoveryRatio.toFixed(2), 10)}${cell(Number.isNaN(worst.bimodalRatio) ? '-' : worst.bimodalRatio.toFixed(2), 9)}${cell(`${worst.hopsPerStruck.toFixed(2)} (${worst.mostHops})`, 11)}${cell(worst.peak, 7)}  ${worst.healthyLost}, ${worst.struckDelivered} of ${worst.struckEnded} of ${worst.struck}${worst.pressed ? '  (says that the budget is too small)' : ''}\n`,
+        `${used.name.padEnd(36)}${cell(budget, 8)}${cell(ms(worst.calmP99Ms), 10)}${cell(ms(worst.p99Ms), 8)}${cell(worst.ratio.toFixed(2), 8)}${cell(worst.recoveryRatio.toFixed(2), 10)}${cell(Number.isNaN(worst.bimodalRatio) ? '-' : worst.bimodalRatio.toFixed(2), 9)}${cell(`${worst.hopsPerStruck.toFixed(2)} (${worst.mostHops})`, 11)}${cell(worst.peak, 7)}${cell(`${s(worst.struckP50Ms)}, ${s(worst.struckP99Ms)}`, 12)}  ${worst.healthyLost}, ${worst.struckDelivered} of ${worst.struckEnded} of ${worst.struck}${worst.pressed ? '  (says that the budget is too small)' : ''}\n`,
       );
     }
   }
@@ -140,7 +156,7 @@ function checkNumbers(flags: Readonly<Record<string, unknown>>): true {
         throw new Error(`--${name}: expected a whole number from 1, got ${got(value)}`);
     }
   }
-  for (const name of ['rate', 'broker']) {
+  for (const name of ['rate', 'broker', 'threads']) {
     const value = flags[name] as number | undefined;
     if (value !== undefined && !(value > 0)) throw new Error(`--${name}: expected a number above 0, got ${got(value)}`);
   }
@@ -170,6 +186,10 @@ await yargs(hideBin(process.argv))
         .option('broker', {
           type: 'number',
           describe: 'Orders a second that the broker can take; absent: as many as come',
+        })
+        .option('threads', {
+          type: 'number',
+          describe: 'Orders a second that all threads can begin; absent: as many as come',
         })
         .option('seeds', { type: 'number', default: 1, describe: 'Pairs of runs a row; the worst is shown' })
         .option('seed', { type: 'number', default: 1, describe: 'The first seed' })

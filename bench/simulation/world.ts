@@ -7,6 +7,7 @@ import { BREAKER, type Merchant } from '../../src/order.ts';
 import type { Settlement } from '../../src/outcome.ts';
 import { EventQueue } from './event-queue.ts';
 import { CALM_MS, FAULT_MS, type Kind, type Load, Merchants, RECOVERY_MS } from './load.ts';
+import { SimulatedThread } from './threads.ts';
 
 const TIMEOUT_MS = 15_000;
 const DEADLINE_MS = 600_000;
@@ -48,6 +49,8 @@ export interface Run {
   readonly faulty: boolean;
   /** Orders a second that the broker can take in and give out, one after the other; absent: as many as come. */
   readonly brokerPerSecond?: number | undefined;
+  /** Orders a second that all threads can begin; absent: as many as come. */
+  readonly threadsPerSecond?: number | undefined;
 }
 
 /** The product's own dispatcher and lanes between a simulated broker and simulated merchants. */
@@ -79,6 +82,8 @@ export class World {
       (number) => this.#hop(number),
       this.#run.brokerPerSecond,
     );
+    const perThread = (this.#run.threadsPerSecond ?? Number.POSITIVE_INFINITY) / SHARDS;
+    const threads = Array.from({ length: SHARDS }, () => new SimulatedThread(time, perThread, () => dispatcher.turn()));
     let dice = seed;
     const random = (): number => this.#merchants.dice(++dice, 6);
     const dispatcher: Dispatcher = new Dispatcher(
@@ -97,9 +102,12 @@ export class World {
         shards: {
           shardOf: (merchantId) => shardOf(merchantId, SHARDS),
           isReady: () => true,
-          hasRoom: () => true,
-          anyHasRoom: () => true,
-          hand: (entry) => this.#call(entry, dispatcher),
+          hasRoom: (shard, catchesUp) => (threads[shard] as SimulatedThread).hasRoom(catchesUp),
+          anyHasRoom: () => threads.some((thread) => thread.hasRoom(false)),
+          hand: (entry) =>
+            (threads[entry.lane.shard] as SimulatedThread).hand(entry.lane.catchesUp, () =>
+              this.#call(entry, dispatcher),
+            ),
           forget: () => undefined,
           stats: () => [],
         },
@@ -126,7 +134,10 @@ export class World {
       if (time.now() + gapMs < end) time.after(gapMs, arrive);
     };
     time.after(0, arrive);
-    time.every(TICK_MS, end + DEADLINE_MS, () => dispatcher.tick());
+    time.every(TICK_MS, end + DEADLINE_MS, () => {
+      for (const thread of threads) thread.look();
+      dispatcher.tick();
+    });
     time.every(SWEEP_MS, end + DEADLINE_MS, () => dispatcher.sweep());
     time.runUntil(end + DEADLINE_MS);
   }

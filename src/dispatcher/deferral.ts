@@ -14,13 +14,14 @@ const ALPHA = 4;
 const ALPHA_STANDING = 1 / 8;
 /** What keeps a merchant's orders for longer than others take to be served. */
 const STANDS: ReadonlySet<Gate | undefined> = new Set(['pause', 'breaker', 'hold', 'rate', 'shard', 'slow']);
-/** How long an order of a merchant that does not answer is deferred for, at first; doubles with each hop. */
+/**
+ * How long an order is deferred for, where that has to be guessed: for as long as its merchant has stood still already, and for
+ * a backlog twice as long at most, so that it seldom comes back in vain. At least this; doubles with each hop.
+ */
 const AWAY_MS = 8_000;
 const AWAY_MAX_MS = 64_000;
 /** An operator's pause may last, and every hop is work for the broker. */
 const PAUSED_MAX_MS = 512_000;
-/** The longest deferral for a backlog at first, because what it rests on may be wrong; doubles with each hop. */
-const BEHIND_MS = 8_000;
 /** With less time to its deadline an order is not deferred: no rung would bring it back in time. */
 const LEAST_LEFT_MS = 2_000;
 
@@ -93,20 +94,25 @@ function standsStill<T extends Waiting>(lane: Lane<T>, gate: Gate | undefined): 
 
 /**
  * Sends an order away for as long as its lane has others to serve, those on the ladder included, or cannot serve. What is
- * guessed of that has jitter, so that they do not all come back at once.
+ * guessed of that has jitter, so that they do not all come back at once, and leaves half of the time to its deadline.
  */
 export function deferred<T extends Waiting>(
   lane: Lane<T>,
   gate: Gate | undefined,
   hop: number,
+  leftMs: number,
   random: number,
   now: number,
 ): Outcome {
   const away = lane.isHanging || gate === 'pause' || gate === 'breaker' || gate === 'suspect';
   const doublings = 2 ** Math.min(hop, 10);
-  const behindMs = Math.min(((lane.waiting + lane.out) * 1000) / lane.servesPerSecond, BEHIND_MS * doublings);
-  const awayMs = away ? Math.min(gate === 'pause' ? PAUSED_MAX_MS : AWAY_MAX_MS, AWAY_MS * doublings) : 0;
-  const delayMs = Math.max(lane.opensAt(now) - now, Math.max(behindMs, awayMs) * (1 - random / 4));
+  const stoodMs = Math.min(lane.stoodMs, AWAY_MAX_MS);
+  // How many it serves a second may be wrong.
+  const longestMs = Math.max(AWAY_MS * doublings, 2 * stoodMs);
+  const behindMs = Math.min(((lane.waiting + lane.out) * 1000) / lane.servesPerSecond, longestMs);
+  const awayMs = Math.min(gate === 'pause' ? PAUSED_MAX_MS : AWAY_MAX_MS, Math.max(AWAY_MS * doublings, stoodMs));
+  const guessedMs = Math.min(Math.max(behindMs, away ? awayMs : 0) * (1 - random / 4), leftMs / 2);
+  const delayMs = Math.max(lane.opensAt(now) - now, guessedMs);
   const reason = `its merchant has ${lane.waiting} waiting${gate === undefined ? '' : ` (${gate})`}`;
   return { kind: 'deferred', reason, delayMs, atLeastMs: 0 };
 }

@@ -159,7 +159,7 @@ export class Dispatcher implements Sink {
     if (gate !== undefined || lane.waiting > 0) {
       const leftMs = delivery.deadlineAt - now;
       if (this.#deferral.isDue(lane, gate, delivery.bytes, leftMs, this.#parts.source.window())) {
-        this.#settlements.settle(entry, deferred(lane, gate, delivery.hop, this.#parts.random(), now), now);
+        this.#settlements.settle(entry, deferred(lane, gate, delivery.hop, leftMs, this.#parts.random(), now), now);
         return;
       }
     }

@@ -176,8 +176,9 @@ export class Trials {
     const { settlements, random } = this.#parts;
     const { lane, delivery } = entry;
     if (now < delivery.deadlineAt && gate === undefined) return true;
-    const isLate = now >= delivery.deadlineAt;
-    settlements.settle(entry, isLate ? expired(entry) : deferred(lane, gate, delivery.hop, random(), now), now);
+    const leftMs = delivery.deadlineAt - now;
+    const outcome = leftMs <= 0 ? expired(entry) : deferred(lane, gate, delivery.hop, leftMs, random(), now);
+    settlements.settle(entry, outcome, now);
     return false;
   }
 

@@ -91,6 +91,7 @@ export class Upkeep {
 
   #defer(entry: Entry, gate: Gate | undefined, now: number): void {
     const { settlements, random } = this.#parts;
-    settlements.settle(entry, deferred(entry.lane, gate, entry.delivery.hop, random(), now), now);
+    const { hop, deadlineAt } = entry.delivery;
+    settlements.settle(entry, deferred(entry.lane, gate, hop, deadlineAt - now, random(), now), now);
   }
 }

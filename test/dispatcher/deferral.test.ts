@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { noteStandstill } from '../../src/dispatcher/catching-up.ts';
 import { Deferral, deferred } from '../../src/dispatcher/deferral.ts';
 import { Lane, type Waiting } from '../../src/lane/lane.ts';
 import type { Merchant } from '../../src/order.ts';
@@ -41,8 +42,8 @@ test('an order that no rung would bring back before its deadline is not sent awa
   assert.deepEqual([of(1_999), of(2_000)], [false, true]);
 });
 
-function delayOf(lane: Lane<Waiting>, gate: Gate | undefined, hop: number, random = 0): number {
-  const outcome = deferred(lane, gate, hop, random, START);
+function delayOf(lane: Lane<Waiting>, gate: Gate | undefined, hop: number, random = 0, leftMs = 2 * PLENTY_MS): number {
+  const outcome = deferred(lane, gate, hop, leftMs, random, START);
   assert.equal(outcome.kind, 'deferred');
   return (outcome as { readonly delayMs: number }).delayMs;
 }
@@ -57,6 +58,26 @@ test('what keeps a merchant for longer keeps its orders away for 8 s, doubled by
   const hanging = laneOf(0, 0);
   hanging.failing = true;
   assert.equal(delayOf(hanging, 'limit', 0), 8_000);
+});
+
+test('what is guessed is as long as the merchant has stood still already, and leaves half of the time to the deadline', () => {
+  const lane = laneOf(0, 0);
+  const stands = (gate: Gate, at: number): void =>
+    noteStandstill(lane, gate, { isSlow: () => false }, START + at * 1000);
+  const delays = (gate: Gate): number[] => [0, 1, 3].map((hop) => delayOf(lane, gate, hop));
+  stands('breaker', 0);
+  assert.deepEqual(delays('breaker'), [8_000, 16_000, 64_000]);
+  for (const at of [5, 10, 15, 20]) stands('breaker', at);
+  assert.deepEqual(delays('breaker'), [20_000, 20_000, 64_000]);
+  assert.equal(delayOf(lane, 'breaker', 0, 0, 30_000), 15_000);
+  lane.out = 100_000; // a backlog of 200 s
+  assert.deepEqual(delays('limit'), [40_000, 40_000, 64_000]);
+  lane.out = 100;
+  assert.deepEqual(delays('limit'), [200, 200, 200]);
+  stands('breaker', 31);
+  assert.deepEqual(delays('breaker'), [8_000, 16_000, 64_000], 'it stands still again');
+  for (let at = 35; at <= 300; at += 5) stands('pause', at);
+  assert.deepEqual(delays('pause'), [64_000, 64_000, 64_000], 'whoever resumes it does not wait for as long as that');
 });
 
 test('what is behind others is away for as long as those take, those on the ladder counted, up to 8 s at first', () => {
