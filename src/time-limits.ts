@@ -2,6 +2,8 @@ import { systemClock } from './clock.ts';
 
 /** A limit may be over so much late. */
 const TICK_MS = 10;
+/** Of Node's timers; what is longer, 25 days, ends then. */
+const LONGEST_MS = 2 ** 31 - 1;
 
 /** Those whose time is over at once. */
 interface Tick {
@@ -70,7 +72,7 @@ export class TimeLimits {
     const at = Math.ceil(endsAt / TICK_MS);
     const known = this.#ticks.get(at);
     if (known !== undefined) return known;
-    const timer = setTimeout(() => over(tick), at * TICK_MS - systemClock.now());
+    const timer = setTimeout(() => over(tick), Math.min(LONGEST_MS, at * TICK_MS - systemClock.now()));
     const tick: Tick = { limits: this, at, timer, first: undefined };
     this.#ticks.set(at, tick);
     return tick;

@@ -22,7 +22,7 @@ export class SimulatedThread {
   #wasFull = false;
 
   /**
-   * @param perSecond how many orders it can begin
+   * @param perSecond how many orders it can begin; when it is infinite, it is busy with nothing and has room for all
    * @param turn called when there is room again
    */
   constructor(time: EventQueue, perSecond: number, turn: () => void) {
@@ -33,6 +33,7 @@ export class SimulatedThread {
   }
 
   hasRoom(catchesUp: boolean): boolean {
+    if (this.#costMs === 0) return true;
     const isFull = this.#handed - this.#begun >= this.#ahead;
     this.#wasFull ||= isFull;
     return !isFull && (!catchesUp || this.#pace.hasRoom);

@@ -6,7 +6,9 @@ import type { Entry } from './ledger.ts';
 const LEFT_BEHIND: ReadonlySet<Gate> = new Set(['pause', 'breaker', 'hold', 'slow']);
 /** So long a merchant has to hang before what waits counts as left behind. */
 const HANGS_MS = 2_000;
-/** One that has not been seen to stand still for so long has begun to anew. */
+/** What keeps a merchant from answering anybody. */
+const SILENT: ReadonlySet<Gate> = new Set(['pause', 'breaker']);
+/** One that was not seen to be silent for so long has begun to be so anew. */
 const AFRESH_MS = 10_000;
 /** After so long what is on the ladder are retries, of which a busy merchant always has some. */
 const LONGEST_MS = 64_000;
@@ -19,10 +21,22 @@ export function noteStandstill<T extends Waiting>(
   now: number,
 ): void {
   // While its thread stands still, all of its merchants seem to hang.
-  if (gate === 'shard' || !(LEFT_BEHIND.has(gate) || budget.isSlow(lane) || hangsForLong(lane, now))) return;
-  if (!lane.catchesUp || now - lane.stoodAt > AFRESH_MS) lane.stoodFrom = now;
+  if (gate === 'shard') return;
+  const hangs = hangsForLong(lane, now);
+  if (hangs || SILENT.has(gate)) noteSilence(lane, now);
+  if (!hangs && !LEFT_BEHIND.has(gate) && !budget.isSlow(lane)) return;
   lane.catchesUp = true;
   lane.stoodAt = now;
+}
+
+function noteSilence<T extends Waiting>(lane: Lane<T>, now: number): void {
+  if (now - lane.silentAt > AFRESH_MS) lane.silentFrom = now;
+  lane.silentAt = now;
+}
+
+/** For how long a lane has been silent, or was until a minute ago. */
+export function silentMs<T extends Waiting>(lane: Lane<T>, now: number): number {
+  return now - lane.silentAt > LONGEST_MS ? 0 : lane.silentAt - lane.silentFrom;
 }
 
 /** For a moment every merchant may seem to hang: when the machine stops, and when a thread is busy. */

@@ -3,6 +3,7 @@ import type { Lane, Waiting } from '../lane/lane.ts';
 import type { Outcome } from '../outcome.ts';
 import type { Gate } from '../stats.ts';
 import { shareOf } from './budget.ts';
+import { silentMs } from './catching-up.ts';
 
 /** The part of the window that merchants that stand still leave free, for deferrals whose confirm has not come. */
 const KEPT = 0.1;
@@ -15,11 +16,13 @@ const ALPHA_STANDING = 1 / 8;
 /** What keeps a merchant's orders for longer than others take to be served. */
 const STANDS: ReadonlySet<Gate | undefined> = new Set(['pause', 'breaker', 'hold', 'rate', 'shard', 'slow']);
 /**
- * How long an order is deferred for, where that has to be guessed: for as long as its merchant has stood still already, and for
- * a backlog twice as long at most, so that it seldom comes back in vain. At least this; doubles with each hop.
+ * How long an order is deferred for, where that has to be guessed: for as long as its merchant has been silent already, and for
+ * a backlog twice as long at most, so that it seldom comes back in vain; that has a most. At least this; doubles with each hop.
  */
 const AWAY_MS = 8_000;
 const AWAY_MAX_MS = 64_000;
+/** What a guess leaves of the time to the deadline, when the ladder has made up to twice as much of it. */
+const LEFT = 1 / 4;
 /** An operator's pause may last, and every hop is work for the broker. */
 const PAUSED_MAX_MS = 512_000;
 /** With less time to its deadline an order is not deferred: no rung would bring it back in time. */
@@ -94,7 +97,7 @@ function standsStill<T extends Waiting>(lane: Lane<T>, gate: Gate | undefined): 
 
 /**
  * Sends an order away for as long as its lane has others to serve, those on the ladder included, or cannot serve. What is
- * guessed of that has jitter, so that they do not all come back at once, and leaves half of the time to its deadline.
+ * guessed of that has jitter, so that they do not all come back at once, and leaves a part of the time to its deadline.
  */
 export function deferred<T extends Waiting>(
   lane: Lane<T>,
@@ -106,12 +109,12 @@ export function deferred<T extends Waiting>(
 ): Outcome {
   const away = lane.isHanging || gate === 'pause' || gate === 'breaker' || gate === 'suspect';
   const doublings = 2 ** Math.min(hop, 10);
-  const stoodMs = Math.min(lane.stoodMs, AWAY_MAX_MS);
+  const silence = Math.min(silentMs(lane, now), AWAY_MAX_MS);
   // How many it serves a second may be wrong.
-  const longestMs = Math.max(AWAY_MS * doublings, 2 * stoodMs);
+  const longestMs = Math.max(AWAY_MS * doublings, Math.min(2 * silence, AWAY_MAX_MS));
   const behindMs = Math.min(((lane.waiting + lane.out) * 1000) / lane.servesPerSecond, longestMs);
-  const awayMs = Math.min(gate === 'pause' ? PAUSED_MAX_MS : AWAY_MAX_MS, Math.max(AWAY_MS * doublings, stoodMs));
-  const guessedMs = Math.min(Math.max(behindMs, away ? awayMs : 0) * (1 - random / 4), leftMs / 2);
+  const awayMs = Math.min(gate === 'pause' ? PAUSED_MAX_MS : AWAY_MAX_MS, Math.max(AWAY_MS * doublings, silence));
+  const guessedMs = Math.min(Math.max(behindMs, away ? awayMs : 0) * (1 - random / 4), (leftMs * (1 - LEFT)) / 2);
   const delayMs = Math.max(lane.opensAt(now) - now, guessedMs);
   const reason = `its merchant has ${lane.waiting} waiting${gate === undefined ? '' : ` (${gate})`}`;
   return { kind: 'deferred', reason, delayMs, atLeastMs: 0 };

@@ -70,9 +70,11 @@ export class Lane<T extends Waiting> {
   catchesUp = false;
   /** On the clock's monotonic scale: when it was first seen to hang, if it has not answered since. */
   hangsSince: number | undefined;
-  /** When it began to stand still, and when it last did, on the clock's monotonic scale. */
-  stoodFrom = 0;
+  /** When it last stood still, on the clock's monotonic scale. */
   stoodAt = 0;
+  /** Since when nobody has got an answer of it, and when that was last so, on the clock's monotonic scale. */
+  silentFrom: number = Number.NEGATIVE_INFINITY;
+  silentAt: number = Number.NEGATIVE_INFINITY;
   /** In the scheduler's line. */
   inRing = false;
   /** Its place there, counted from the first that ever stood in it. */
@@ -196,11 +198,6 @@ export class Lane<T extends Waiting> {
   get isSuspect(): boolean {
     if (this.latencyMs === 0) return this.inFlight > 0 || this.failing;
     return this.isHanging && (this.inFlight > 0 || (this.#breaker?.state ?? 'closed') !== 'closed');
-  }
-
-  /** How long it has stood still, or did before it began to catch up, in milliseconds. */
-  get stoodMs(): number {
-    return this.catchesUp ? this.stoodAt - this.stoodFrom : 0;
   }
 
   /** The order that starts next. */

@@ -1,5 +1,6 @@
 import type { ClientRequest } from 'node:http';
 import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { RequestError } from 'got';
 import { answerOf, withAnswer } from '../answer.ts';
 import { systemClock } from '../clock.ts';
@@ -45,7 +46,7 @@ export async function forward(
       .on('downloadProgress', ({ transferred }) => {
         if (transferred <= maxResponseBytes) return;
         cut = true;
-        call.destroy();
+        call.cut();
       });
     const outcome = outcomeOfAnswer(response.statusCode, response.headers);
     return client.answers ? withAnswer(outcome, answerOf(response)) : outcome;
@@ -76,6 +77,7 @@ class Call extends Limited {
 
   begun(request: ClientRequest): void {
     this.#request = request;
+    request.once('upgrade', refuseUpgrade);
     if (this.#isOver) this.#giveUp();
   }
 
@@ -87,8 +89,8 @@ class Call extends Limited {
     });
   }
 
-  destroy(error?: Error): void {
-    this.#request?.destroy(error);
+  cut(): void {
+    this.#request?.destroy();
   }
 
   end(): void {
@@ -97,8 +99,24 @@ class Call extends Limited {
   }
 
   #giveUp(): void {
-    if (!this.#hasEnded) this.destroy(new TimeIsOver(this.#timeoutMs));
+    const request = this.#request;
+    if (this.#hasEnded || request === undefined) return;
+    const error = new TimeIsOver(this.#timeoutMs);
+    // One that is destroyed already, and of which got has not heard the end, tells nothing by itself any more.
+    if (!request.destroyed) request.destroy(error);
+    else tell(request, error);
   }
+}
+
+/** Unheard, it would end the thread. */
+function tell(request: ClientRequest, error: Error): void {
+  if (request.listenerCount('error') > 0) request.emit('error', error);
+}
+
+/** Node leaves the socket to whoever listens for it, and the request without an end. got only passes it on. */
+function refuseUpgrade(this: ClientRequest, _answer: unknown, socket: Duplex): void {
+  socket.destroy();
+  tell(this, new Error('HTTP 101: the merchant wants another protocol'));
 }
 
 function onConnected(socket: Socket, then: () => void): void {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { noteStandstill } from '../../src/dispatcher/catching-up.ts';
 import { Deferral, deferred } from '../../src/dispatcher/deferral.ts';
+import { rungFor } from '../../src/ladder.ts';
 import { Lane, type Waiting } from '../../src/lane/lane.ts';
 import type { Merchant } from '../../src/order.ts';
 import type { Gate } from '../../src/stats.ts';
@@ -42,8 +43,15 @@ test('an order that no rung would bring back before its deadline is not sent awa
   assert.deepEqual([of(1_999), of(2_000)], [false, true]);
 });
 
-function delayOf(lane: Lane<Waiting>, gate: Gate | undefined, hop: number, random = 0, leftMs = 2 * PLENTY_MS): number {
-  const outcome = deferred(lane, gate, hop, leftMs, random, START);
+function delayOf(
+  lane: Lane<Waiting>,
+  gate: Gate | undefined,
+  hop: number,
+  random = 0,
+  leftMs = 4 * PLENTY_MS,
+  now = START,
+): number {
+  const outcome = deferred(lane, gate, hop, leftMs, random, now);
   assert.equal(outcome.kind, 'deferred');
   return (outcome as { readonly delayMs: number }).delayMs;
 }
@@ -60,24 +68,49 @@ test('what keeps a merchant for longer keeps its orders away for 8 s, doubled by
   assert.equal(delayOf(hanging, 'limit', 0), 8_000);
 });
 
-test('what is guessed is as long as the merchant has stood still already, and leaves half of the time to the deadline', () => {
+/** When the lane was seen to stand still, in seconds since the start. */
+function stands(lane: Lane<Waiting>, gate: Gate, ...at: readonly number[]): void {
+  for (const each of at) noteStandstill(lane, gate, { isSlow: () => false }, START + each * 1000);
+}
+
+test('what is guessed is as long as the merchant has been silent already, up to a minute', () => {
   const lane = laneOf(0, 0);
-  const stands = (gate: Gate, at: number): void =>
-    noteStandstill(lane, gate, { isSlow: () => false }, START + at * 1000);
   const delays = (gate: Gate): number[] => [0, 1, 3].map((hop) => delayOf(lane, gate, hop));
-  stands('breaker', 0);
+  stands(lane, 'breaker', 0);
   assert.deepEqual(delays('breaker'), [8_000, 16_000, 64_000]);
-  for (const at of [5, 10, 15, 20]) stands('breaker', at);
+  stands(lane, 'breaker', 5, 10, 15, 20);
   assert.deepEqual(delays('breaker'), [20_000, 20_000, 64_000]);
-  assert.equal(delayOf(lane, 'breaker', 0, 0, 30_000), 15_000);
   lane.out = 100_000; // a backlog of 200 s
   assert.deepEqual(delays('limit'), [40_000, 40_000, 64_000]);
+  stands(lane, 'breaker', 25, 30, 35);
+  assert.deepEqual(delays('limit'), [64_000, 64_000, 64_000]);
   lane.out = 100;
   assert.deepEqual(delays('limit'), [200, 200, 200]);
-  stands('breaker', 31);
-  assert.deepEqual(delays('breaker'), [8_000, 16_000, 64_000], 'it stands still again');
-  for (let at = 35; at <= 300; at += 5) stands('pause', at);
+  stands(lane, 'breaker', 46);
+  assert.deepEqual(delays('breaker'), [8_000, 16_000, 64_000], 'it is silent again');
+  for (let at = 50; at <= 300; at += 5) stands(lane, 'pause', at);
   assert.deepEqual(delays('pause'), [64_000, 64_000, 64_000], 'whoever resumes it does not wait for as long as that');
+});
+
+test('an old silence counts for nothing, and a merchant that answers is not silent', () => {
+  const lane = laneOf(0, 0);
+  stands(lane, 'breaker', 0, 10, 20);
+  const at = (s: number): number => delayOf(lane, 'breaker', 0, 0, PLENTY_MS, START + s * 1000);
+  assert.deepEqual([at(84), at(85)], [20_000, 8_000]);
+  const slow = laneOf(0, 0);
+  for (const gate of ['hold', 'slow'] as const) stands(slow, gate, 0, 10, 20);
+  assert.equal(slow.catchesUp, true);
+  assert.equal(delayOf(slow, 'breaker', 0), 8_000);
+});
+
+test('what is guessed leaves a quarter of the time to the deadline, on the ladder too', () => {
+  const lane = laneOf(0, 0);
+  stands(lane, 'pause', ...Array.from({ length: 10 }, (_, n) => n * 10));
+  for (let leftMs = 2_000; leftMs < 600_000; leftMs += 500) {
+    const rung = rungFor(delayOf(lane, 'pause', 9, 0, leftMs, START + 90_000), 0, leftMs);
+    assert.ok((rung?.delayMs ?? 0) <= 0.75 * leftMs, `${rung?.delayMs} of ${leftMs}`);
+    assert.ok((rung?.delayMs ?? 0) >= 0.25 * Math.min(leftMs, 512_000), `${rung?.delayMs} of ${leftMs}`);
+  }
 });
 
 test('what is behind others is away for as long as those take, those on the ladder counted, up to 8 s at first', () => {

@@ -316,6 +316,19 @@ test('an answer that is not HTTP is ambiguous', async (t) => {
   assert.equal(outcome.kind, 'ambiguous');
 });
 
+test('an answer that wants another protocol is ambiguous, and its connection is closed', async (t) => {
+  const answer = 'HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\r\n';
+  const closed = Promise.withResolvers<undefined>();
+  const port = await tcpStub(t, (socket) => {
+    socket.on('close', () => closed.resolve(undefined));
+    void once(socket, 'data').then(() => socket.write(answer));
+  });
+  const { outcome, sendings } = await send(clientOf(t), `http://127.0.0.1:${port}/`);
+  assert.deepEqual(outcome, { kind: 'ambiguous', reason: 'HTTP 101: the merchant wants another protocol' });
+  assert.equal(sendings, 1);
+  await closed.promise;
+});
+
 test('what a merchant answers is kept only when it is wanted, whatever the status', async (t) => {
   const stub = await httpStub(t, (response, { url }) => response.writeHead(Number(url.slice(1))).end('{"id": 17}'));
   const wanted = clientOf(t, { answers: true });
