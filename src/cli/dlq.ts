@@ -203,10 +203,10 @@ async function replay(run: Run): Promise<void> {
     }
     over.abort();
     if (stopped.aborted) await job.confirmed(AbortSignal.timeout(CONFIRM_WAIT_MS));
-    await walk.giveBack();
-    // More than there should be: letters that are new, or acknowledgements that came to nothing and are made up for.
+    const isSure = await walk.giveBack();
+    // More than there should be, or nobody knows: letters that are new, or acknowledgements that came to nothing and are made up for.
     const isIdle = job.replayed === before.replayed && job.joined === before.joined;
-    const hasMore = lost !== undefined || job.left > 0 || (walk.surplus > 0 && !isIdle);
+    const hasMore = lost !== undefined || job.left > 0 || ((walk.surplus > 0 || !isSure) && !isIdle);
     job.endRound();
     if (!before.isCounted) report.joined = job.joined;
     report.diedAgain = job.diedAgain;

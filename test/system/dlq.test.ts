@@ -7,6 +7,7 @@ import type { ConsumeMessage } from 'amqplib';
 import { topologyOf } from '../../src/broker/rabbitmq/topology.ts';
 import { check } from '../../src/sim/checker.ts';
 import { launch, orderlane, type Result } from '../cli/command-line.ts';
+import { AmqpProxy } from '../faults/amqp-proxy.ts';
 import { withBroker } from '../helpers/broker.ts';
 import { type Command, startCommand } from '../helpers/command.ts';
 import { Collected, type Message, put } from '../helpers/queues.ts';
@@ -79,7 +80,8 @@ function dlq(queue: string, ...args: readonly string[]): Promise<Result> {
 }
 
 function startDlq(t: TestContext, queue: string, ...args: readonly string[]): Command {
-  return startCommand(t, ['dlq', ...args, '--broker', broker.url, '--queue', queue]);
+  const address = args.includes('--broker') ? [] : ['--broker', broker.url];
+  return startCommand(t, ['dlq', ...args, ...address, '--queue', queue]);
 }
 
 async function report(run: Promise<Result>): Promise<Record<string, unknown>> {
@@ -310,6 +312,28 @@ test('a replay whose broker closes its connections goes on, and sends nothing tw
   assert.equal(target.received.length, 300);
   assert.equal((replay.log.all[0] as unknown as { replayed: number }).replayed, 300);
   assert.equal((await taken(`${queue}.dead`)).length, 2700);
+});
+
+test('acknowledgements that are lost with the connection when a replay gives back what it held are made up for', async (t) => {
+  const queue = await withLetters(...letters(200));
+  const proxy = await AmqpProxy.start(broker.port);
+  t.after(() => proxy.stop());
+  let lost = 0;
+  proxy.policy = ({ from, kind }) => {
+    if (from !== 'client') return 'pass';
+    if (kind === 'basic.ack') lost++;
+    if (lost > 0 && kind === 'channel.close') {
+      proxy.pass();
+      return 'cut-before';
+    }
+    return kind === 'basic.ack' ? { delayMs: 600_000 } : 'pass';
+  };
+  const replay = startDlq(t, queue, 'replay', '--merchant', 'm-7', '--execute', '--json', '--broker', proxy.url);
+  assert.equal(await replay.ended, 0, replay.stderr());
+  assert.equal(lost, 20);
+  assert.equal((replay.log.all[0] as unknown as { replayed: number }).replayed, 20);
+  assert.equal((await taken(queue)).length, 20);
+  assert.equal((await taken(`${queue}.dead`)).length, 180);
 });
 
 test('a replay says that the broker takes no messages, and goes on when it does again', async (t) => {

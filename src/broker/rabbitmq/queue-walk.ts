@@ -62,6 +62,8 @@ export class QueueWalk {
   readonly #pages: Page[] = [];
   readonly #lost = Promise.withResolvers<never>();
   readonly #stop = Promise.withResolvers<void>();
+  /** amqplib tells nobody who closes a channel that its connection has ended meanwhile. */
+  readonly #gone = Promise.withResolvers<never>();
   #control: Channel | undefined;
   #stopped = false;
   #over = false;
@@ -82,6 +84,8 @@ export class QueueWalk {
     this.#connection = connection;
     this.#queue = queue;
     this.lost.catch(() => undefined); // whoever waits for something else still hears it there
+    this.#gone.promise.catch(() => undefined);
+    connection.once('close', () => this.#gone.reject(new Error('the connection closed')));
   }
 
   /** Rejects when the broker takes back what the walk holds: its connection or one of its channels is gone. */
@@ -144,17 +148,21 @@ export class QueueWalk {
       for (const page of this.#pages) {
         if (!page.isOpen) return false;
         page.isOpen = false;
-        await within(BUSY_LIMIT_MS, 'the close of a channel', page.channel.close());
+        await this.#close(page.channel);
       }
       if (this.#control === undefined) return true;
       // A channel is closed before the queue knows of it: whoever comes next is to find the queue whole.
       if (!this.isShared) await this.#nobodyHolds(this.#control, () => true);
       this.surplus = (await this.#counts(this.#control)).ready - (this.seen - this.#acked);
-      await within(BUSY_LIMIT_MS, 'the close of a channel', this.#control.close());
+      await this.#close(this.#control);
       return true;
     } catch {
       return false; // the connection is gone, and gave all back
     }
+  }
+
+  #close(channel: Channel): Promise<void> {
+    return Promise.race([within(BUSY_LIMIT_MS, 'the close of a channel', channel.close()), this.#gone.promise]);
   }
 
   #writeAcks(): void {
@@ -254,7 +262,7 @@ export class QueueWalk {
   }
 
   #call<T>(what: string, call: Promise<T>): Promise<T> {
-    return Promise.race([within(BUSY_LIMIT_MS, what, call), this.lost]);
+    return Promise.race([within(BUSY_LIMIT_MS, what, call), this.lost, this.#gone.promise]);
   }
 }
 
