@@ -1,6 +1,6 @@
 import { systemClock } from './clock.ts';
 
-/** A limit may be over so much late. */
+/** A limit may be over so much late, and two milliseconds for Node's timer; never too soon. */
 const TICK_MS = 10;
 /** Of Node's timers; what is longer, 25 days, ends then. */
 const LONGEST_MS = 2 ** 31 - 1;
@@ -72,7 +72,9 @@ export class TimeLimits {
     const at = Math.ceil(endsAt / TICK_MS);
     const known = this.#ticks.get(at);
     if (known !== undefined) return known;
-    const timer = setTimeout(() => over(tick), Math.min(LONGEST_MS, at * TICK_MS - systemClock.now()));
+    // Node drops what is less than a millisecond, of the delay and of the time it counts from: it could be over two too soon.
+    const delayMs = Math.ceil(at * TICK_MS - systemClock.now()) + 1;
+    const timer = setTimeout(() => over(tick), Math.min(LONGEST_MS, delayMs));
     const tick: Tick = { limits: this, at, timer, first: undefined };
     this.#ticks.set(at, tick);
     return tick;
