@@ -9,9 +9,10 @@ import { Pace } from '../pace.ts';
 import { type Boot, type Booted, OUTCOME_FIELDS, outcomeOf, type Report, type ThreadOutcome } from '../protocol.ts';
 import { redact } from '../redact.ts';
 import type { ShardStats } from '../stats.ts';
-import type { Entry } from './ledger.ts';
 import { CatchUpPace } from './catch-up-pace.ts';
+import { CrashLoop } from './crash-loop.ts';
 import { Lead } from './lead.ts';
+import type { Entry } from './ledger.ts';
 import { Outbox } from './outbox.ts';
 import { type Judged, ShardSlots } from './shard-slots.ts';
 
@@ -56,14 +57,9 @@ const RESPAWN_LIMIT_MS = 10_000;
 const MEMORY_MB = 1024;
 /** What an HTTP call allocates is dead when it ends; the more room it has until then, the less of it is copied. */
 const YOUNG_MB = 96;
-/** Crashes within this time count as a loop. */
-const LOOP_MS = 30_000;
-const FREE_RESTARTS = 3;
 /** Three beats of the thread that did not come. */
 const STILL_MS = 300;
 const MAX_FAILED_BOOTS = 5;
-const BACKOFF_MS = 100;
-const BACKOFF_MAX_MS = 5_000;
 
 /**
  * One shard: a Piscina of exactly one thread, and the table that says what became of each order in its hands. One pool of
@@ -84,7 +80,7 @@ export class Shard {
   readonly #pace = new Pace(() => this.#flush());
   #restarts = 0;
   #failedBoots = 0;
-  #recentLosses: number[] = [];
+  readonly #crashLoop = new CrashLoop();
   /** The thread that was created last. */
   #newest: Worker | undefined;
   /** Of the same. */
@@ -170,7 +166,7 @@ export class Shard {
   /** A first thread that does not load is an error in the handler; later ones are tried again for a while. */
   #onFailedBoot(pool: Piscina, error: unknown): void {
     if (this.#state.kind === 'stopped' || pool !== this.#pool) return;
-    this.#recentLosses.push(performance.now());
+    this.#crashLoop.lost(performance.now());
     if (this.#restarts > 0 && ++this.#failedBoots < MAX_FAILED_BOOTS) {
       this.#events.warn(
         { shard: this.#options.index, reason: messageOf(error) },
@@ -305,7 +301,8 @@ export class Shard {
     // The table is the last thread's until its exit is judged; Piscina replaces one that threw before its exit is told.
     const lastExited = this.#exited;
     this.#exited = exited;
-    await Promise.all([lastExited, this.#calmDown()]);
+    const waitMs = this.#crashLoop.waitMs(performance.now());
+    await Promise.all([lastExited, waitMs > 0 && new Promise((resolve) => setTimeout(resolve, waitMs))]);
     // In the meantime an earlier thread's failure may have replaced the pool, too.
     if (this.#state.kind === 'stopped' || pool !== this.#pool) throw new Error('stopped');
     const boot: Boot = {
@@ -355,16 +352,6 @@ export class Shard {
     }
   }
 
-  /** Threads that are lost again and again come back later each time. */
-  async #calmDown(): Promise<void> {
-    const now = performance.now();
-    this.#recentLosses = this.#recentLosses.filter((at) => now - at < LOOP_MS);
-    const extra = this.#recentLosses.length - FREE_RESTARTS;
-    if (extra <= 0) return;
-    const waitMs = Math.min(BACKOFF_MAX_MS, BACKOFF_MS * 2 ** Math.min(extra, 10));
-    await new Promise((resolve) => setTimeout(resolve, waitMs));
-  }
-
   #onReport(report: Report): void {
     if (report.log !== undefined) this.#events.log(report.log);
     this.#moves();
@@ -395,7 +382,7 @@ export class Shard {
     if (held) this.#state = { kind: 'down' };
     this.#drainPort(port);
     port.close();
-    this.#recentLosses.push(performance.now());
+    this.#crashLoop.lost(performance.now());
     if (!held) return; // it died while it loaded the handler, with nothing in its hands
     this.#restarts++;
     // The next may have come already, when this one threw: waited for all the same, it would be taken for missing and ended.
