@@ -101,7 +101,7 @@ export const SETTINGS: { readonly [Key in keyof Required<Options>]: Setting } = 
     type: 'integer',
     min: 1,
     max: 65_535,
-    default: 10_000,
+    default: 30_000,
   },
   windowBytes: {
     name: 'window-bytes',

@@ -40,7 +40,7 @@ test('with a URL alone, everything else is at its documented default', () => {
   const options = resolveOptions(URL_FLAG, {});
   assert.deepEqual(options, { ...DEFAULTS, ...URL_FLAG });
   assert.equal(options.concurrency, 4000);
-  assert.equal(options.prefetch, 10_000);
+  assert.equal(options.prefetch, 30_000);
   assert.equal(options.windowBytes, 256 * 2 ** 20);
   assert.equal(options.maxMessageBytes, 2 ** 20);
   assert.equal(options.timeoutMs, 15_000);
@@ -109,7 +109,7 @@ test('all problems come together, one a line', () => {
   );
   assert.deepEqual(message.split('\n'), [
     '6 problems with the settings:',
-    '  ORDERLANE_PREFETCH: expected a whole number from 1 to 65535, such as 10000; got "70000"',
+    '  ORDERLANE_PREFETCH: expected a whole number from 1 to 65535, such as 30000; got "70000"',
     '  --concurrency: expected a whole number from 1 to 65535, such as 4000 (no more can be unsettled); got "0"',
     '  --timeout: expected a duration from 10ms to 25m, such as 15s; got "15 parsecs"',
     '  log-level in c.json: expected one of fatal, error, warn, info, debug, trace, silent; got "loud"',
@@ -324,7 +324,7 @@ test('in a library, options are checked in the same way and named as in code', (
   const message = refusal(() =>
     completeOptions({ ...URL_FLAG, timeoutMs: 30_000, prefetch: 0, queu: 'x' } as Partial<Options>),
   );
-  assert.match(message, /prefetch: expected a whole number from 1 to 65535, such as 10000; got 0/);
+  assert.match(message, /prefetch: expected a whole number from 1 to 65535, such as 30000; got 0/);
   assert.match(message, /queu: no such option\. Did you mean queue\?/);
   assert.match(message, /timeoutMs \(30s\) is more than shutdownTimeoutMs \(25s, the default\)/);
 });

@@ -27,7 +27,7 @@ export function orderlane(settings: OrderlaneSettings = {}): Peer {
       const flags = ['--broker', broker, '--queue', queue, '--shards', String(shards), ...further];
       flags.push('--log-level', logLevel, '--log-format', 'json', '--concurrency', String(concurrency));
       flags.push('--merchant-concurrency', String(merchantConcurrency ?? concurrency));
-      if (concurrency > 9000) flags.push('--prefetch', String(Math.min(65_535, Math.ceil(concurrency * 1.08))));
+      if (concurrency > 27_000) flags.push('--prefetch', String(Math.min(65_535, Math.ceil(concurrency * 1.08))));
       if (handler !== undefined) flags.push('--handler', compiled(`bench/handlers/${handler}.ts`));
       if (url !== undefined) flags.push('--url', url, '--allow-host', '127.0.0.1');
       return [compiled('src/cli/main.ts'), 'work', ...flags];

@@ -1,23 +1,23 @@
 import type { Delivery, Sink, Source, Window } from '../../src/broker/source.ts';
-import { USABLE } from '../../src/window.ts';
 import { Dispatcher } from '../../src/dispatcher/dispatcher.ts';
 import type { Entry } from '../../src/dispatcher/ledger.ts';
 import { shardOf } from '../../src/dispatcher/shard-key.ts';
 import { BREAKER, type Merchant } from '../../src/order.ts';
 import type { Settlement } from '../../src/outcome.ts';
+import { USABLE } from '../../src/window.ts';
 import { EventQueue } from './event-queue.ts';
 import { CALM_MS, FAULT_MS, type Kind, type Load, Merchants, RECOVERY_MS } from './load.ts';
 import { SimulatedThread } from './threads.ts';
 
 const TIMEOUT_MS = 15_000;
 const DEADLINE_MS = 600_000;
-const PREFETCH = 10_000;
+const PREFETCH = 30_000;
 const WINDOW_BYTES = 2 ** 28;
 const CONFIRM_MS = 2;
 /** What a hop costs the broker, of what an order costs it, its publish included. */
 const HOP_COST = 0.6;
-/** With so many unsettled deliveries everything costs it twice as much. */
-const UNSETTLED_DOUBLE = 20_000;
+/** With so many unsettled deliveries everything would cost it twice as much, spread over as many channels as they are. */
+const UNSETTLED_DOUBLE = 2 * PREFETCH;
 const TICK_MS = 100;
 const SWEEP_MS = 5_000;
 const SHARDS = 2;

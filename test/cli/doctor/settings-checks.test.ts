@@ -17,7 +17,7 @@ test('in Kubernetes a stop that is longer than its default grace period is told 
 
 test('a budget larger than the prefetch, and a window of a few messages, are warned of', () => {
   assert.equal(windowCheck(DEFAULTS).verdict, 'ok');
-  assert.match(windowCheck({ ...DEFAULTS, concurrency: 20_000 }).fix ?? '', /--prefetch to 50000/);
+  assert.match(windowCheck({ ...DEFAULTS, prefetch: 10_000, concurrency: 20_000 }).fix ?? '', /--prefetch to 50000/);
   assert.match(windowCheck({ ...DEFAULTS, windowBytes: 4 * 2 ** 20 }).what, /holds 4 messages/);
 });
 
