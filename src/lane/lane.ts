@@ -27,6 +27,8 @@ const STRAINED = 2;
 const QUEUED = 2;
 /** How much of a new latency enters the average: about the last ten answers count. */
 const SMOOTHING = 0.1;
+/** How much of the longest latency each answer that took less leaves of it: about the last hundred count. */
+const FADING = 0.99;
 const HOLD_MS = 1_000;
 const HOLD_MAX_MS = 60_000;
 
@@ -52,6 +54,8 @@ export class Lane<T extends Waiting> {
   out = 0;
   /** Smoothed latency of answered calls, in milliseconds; 0 before the first. Time-outs never enter. */
   latencyMs = 0;
+  /** The longest that an answered call has taken lately, in milliseconds. */
+  longestMs = 0;
   /** Its last call was not answered, and none has been since. */
   failing = false;
   /** Why its last attempt failed; absent once an order was delivered. */
@@ -248,6 +252,7 @@ export class Lane<T extends Waiting> {
   #answered(startedAt: number, now: number): void {
     const latencyMs = now - startedAt;
     this.latencyMs = this.latencyMs === 0 ? latencyMs : this.latencyMs + SMOOTHING * (latencyMs - this.latencyMs);
+    this.longestMs = Math.max(latencyMs, this.longestMs * FADING);
     this.#pace?.answered(this.latencyMs, now);
     this.#overloads = 0;
     this.limit.answered(this.inFlight, this.#isStrained, now);

@@ -33,6 +33,18 @@ for (const [ratePerSecond, struck, budget, most] of [
   });
 }
 
+test('a healthy merchant that takes 3 s for every tenth call is not taken for one that hangs', () => {
+  const load: Load = { ...BASE, name: '', ratePerSecond: 600, struck: 0.3, bimodal: 0.05 };
+  const p99 = (faulty: boolean): number => {
+    const world = new World({ load, budget: 1000, seed: 1, faulty });
+    world.run();
+    const { latencies } = world.told('bimodal', CALM_MS, CALM_MS + FAULT_MS);
+    return latencies[Math.floor(latencies.length * 0.99)] as number;
+  };
+  const [faulty, calm] = [p99(true), p99(false)];
+  assert.ok(faulty <= 1.2 * calm, `p99 ${faulty} ms, and without the fault ${calm} ms`);
+});
+
 test('a run with the same seed is the same run', () => {
   const told = (seed: number): readonly number[] => {
     const load: Load = { ...BASE, name: '', ratePerSecond: 100, struck: 0.2, merchants: 50 };

@@ -6,6 +6,7 @@ import { Budget, type Call, shareOf } from '../../src/dispatcher/budget.ts';
 class TestLane {
   readonly shard: number = 0;
   latencyMs = 80;
+  longestMs = 100;
   inFlight = 0;
   failing = false;
   overAge = 0;
@@ -98,6 +99,18 @@ test('a call is over age past four times its merchant’s usual latency, and hal
   assert.deepEqual([quick.overAge, slow.overAge, budget.overAge], [1, 1, 2]);
   for (const call of calls) end(budget, call);
   assert.deepEqual([quick.overAge, slow.overAge, budget.overAge, budget.used], [0, 0, 0, 0]);
+});
+
+test('a call of a merchant that takes 3 s now and then is not over age before it takes half as long again', () => {
+  const budget = answering(100);
+  const lane = new TestLane();
+  lane.longestMs = 3_000;
+  start(budget, lane, 0);
+  budget.age(4_500);
+  assert.equal(budget.overAge, 0);
+  lane.longestMs = 2_990; // the next answer took less
+  budget.age(4_500);
+  assert.equal(budget.overAge, 1);
 });
 
 test('while a shard needs long for its quickest answers, its calls are not over age', () => {

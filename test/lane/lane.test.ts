@@ -282,6 +282,19 @@ test('the first answer is the average, later ones move it a tenth of the way, an
   assert.equal(lane1.latencyMs, 210);
 });
 
+test('the longest answer lately is remembered, and fades by a hundredth with each one that took less', () => {
+  const lane1 = lane();
+  call(lane1, 0, 15_000, FAILED);
+  assert.equal(lane1.longestMs, 0);
+  call(lane1, 0, 3_000);
+  for (let answer = 0; answer < 10; answer++) call(lane1, 0, 100);
+  assert.equal(Math.round(lane1.longestMs), Math.round(3_000 * 0.99 ** 10));
+  call(lane1, 0, 2_900);
+  assert.equal(lane1.longestMs, 2_900);
+  for (let answer = 0; answer < 1_000; answer++) call(lane1, 0, 100);
+  assert.equal(lane1.longestMs, 100);
+});
+
 test('it serves as many a second as its limit and its latency allow, and no more than its rate', () => {
   const lane1 = lane();
   assert.equal(lane1.servesPerSecond, 50, 'a guess');
