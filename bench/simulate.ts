@@ -44,6 +44,7 @@ interface Flags {
   readonly merchants: number | undefined;
   readonly broker: number | undefined;
   readonly threads: number | undefined;
+  readonly prefetch: number;
   readonly seeds: number;
   readonly seed: number;
   readonly json: boolean;
@@ -86,6 +87,7 @@ function pair(load: Load, budget: number, seed: number, flags: Flags): Row {
       faulty: isFaulty,
       brokerPerSecond: flags.broker,
       threadsPerSecond: flags.threads,
+      prefetch: flags.prefetch,
     });
     world.run();
     return world;
@@ -150,7 +152,7 @@ function isolation(flags: Flags): void {
 /** What cannot be run would run as nonsense. */
 function checkNumbers(flags: Readonly<Record<string, unknown>>): true {
   const got = (value: number): string => (Number.isNaN(value) ? 'no number' : String(value));
-  for (const name of ['budget', 'merchants', 'seeds', 'seed', 'first']) {
+  for (const name of ['budget', 'merchants', 'prefetch', 'seeds', 'seed', 'first']) {
     for (const value of [flags[name] ?? []].flat() as number[]) {
       if (!Number.isSafeInteger(value) || value < 1)
         throw new Error(`--${name}: expected a whole number from 1, got ${got(value)}`);
@@ -191,6 +193,7 @@ await yargs(hideBin(process.argv))
           type: 'number',
           describe: 'Orders a second that all threads can begin; absent: as many as come',
         })
+        .option('prefetch', { type: 'number', default: 30_000, describe: 'Orders in hand' })
         .option('seeds', { type: 'number', default: 1, describe: 'Pairs of runs a row; the worst is shown' })
         .option('seed', { type: 'number', default: 1, describe: 'The first seed' })
         .option('json', { type: 'boolean', default: false, describe: 'One array of rows as the last line' }),

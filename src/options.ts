@@ -24,7 +24,7 @@ export interface Options {
   readonly declare: 'create' | 'passive';
   /** What is published to the exchange `<queue>.outcomes`: nothing, each order's end, or each attempt's as well. @default 'off' */
   readonly outcomes: 'off' | 'final' | 'all';
-  /** Unsettled deliveries the broker may give us. @default 10000 */
+  /** Unsettled deliveries the broker may give us. @default 30000 */
   readonly prefetch: number;
   /** Body bytes of unsettled deliveries. @default 268435456 */
   readonly windowBytes: number;

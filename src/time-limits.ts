@@ -72,7 +72,7 @@ export class TimeLimits {
     const at = Math.ceil(endsAt / TICK_MS);
     const known = this.#ticks.get(at);
     if (known !== undefined) return known;
-    // Node drops what is less than a millisecond, of the delay and of the time it counts from: it could be over two too soon.
+    // Node drops what is less than a millisecond, of the delay and of the time it counts from: a limit could be over two too soon.
     const delayMs = Math.ceil(at * TICK_MS - systemClock.now()) + 1;
     const timer = setTimeout(() => over(tick), Math.min(LONGEST_MS, delayMs));
     const tick: Tick = { limits: this, at, timer, first: undefined };

@@ -11,13 +11,13 @@ import { SimulatedThread } from './threads.ts';
 
 const TIMEOUT_MS = 15_000;
 const DEADLINE_MS = 600_000;
-const PREFETCH = 30_000;
 const WINDOW_BYTES = 2 ** 28;
 const CONFIRM_MS = 2;
 /** What a hop costs the broker, of what an order costs it, its publish included. */
 const HOP_COST = 0.6;
-/** With so many unsettled deliveries everything would cost it twice as much, spread over as many channels as they are. */
-const UNSETTLED_DOUBLE = 2 * PREFETCH;
+/** It looks for an acked delivery among those of its channel; a channel has so many, and full ones make all cost a third more. */
+const CHANNEL = 512;
+const FULL_COST = 1 / 3;
 const TICK_MS = 100;
 const SWEEP_MS = 5_000;
 const SHARDS = 2;
@@ -51,6 +51,8 @@ export interface Run {
   readonly brokerPerSecond?: number | undefined;
   /** Orders a second that all threads can begin; absent: as many as come. */
   readonly threadsPerSecond?: number | undefined;
+  /** @default 30000 */
+  readonly prefetch?: number | undefined;
 }
 
 /** The product's own dispatcher and lanes between a simulated broker and simulated merchants. */
@@ -76,10 +78,12 @@ export class World {
   run(): void {
     const { budget, load, seed } = this.#run;
     const time = this.#time;
+    const prefetch = this.#run.prefetch ?? 30_000;
     const source = new SimulatedSource(
       time,
       (number) => this.#end(number),
       (number) => this.#hop(number),
+      prefetch,
       this.#run.brokerPerSecond,
     );
     const perThread = (this.#run.threadsPerSecond ?? Number.POSITIVE_INFINITY) / SHARDS;
@@ -89,7 +93,7 @@ export class World {
     const dispatcher: Dispatcher = new Dispatcher(
       {
         concurrency: budget,
-        prefetch: PREFETCH,
+        prefetch,
         maxAttempts: 6,
         maxCrashes: 3,
         backoffMs: 1_000,
@@ -222,6 +226,7 @@ class SimulatedSource implements Source {
   #head = 0;
   #unsettled = 0;
   #sink: Sink | undefined;
+  readonly #prefetch: number;
   readonly #costMs: number;
   /** When the broker has done all that it was given. */
   #freeAt = 0;
@@ -230,18 +235,21 @@ class SimulatedSource implements Source {
     time: EventQueue,
     ended: (number: number) => void,
     hopped: (number: number) => void,
+    prefetch: number,
     perSecond = Number.POSITIVE_INFINITY,
   ) {
     this.#time = time;
     this.#ended = ended;
     this.#hopped = hopped;
+    this.#prefetch = prefetch;
     this.#costMs = 1000 / perSecond;
   }
 
   /** How long the broker needs until it has done one more thing of this cost, in milliseconds. */
   #work(part: number): number {
     const now = this.#time.now();
-    const slower = 1 + this.#unsettled / UNSETTLED_DOUBLE;
+    const inChannel = this.#unsettled / Math.ceil(this.#prefetch / CHANNEL);
+    const slower = 1 + FULL_COST * (inChannel / CHANNEL);
     this.#freeAt = Math.max(now, this.#freeAt) + this.#costMs * part * slower;
     return this.#freeAt - now;
   }
@@ -293,7 +301,7 @@ class SimulatedSource implements Source {
   }
 
   #deliver(): void {
-    while (this.#unsettled < PREFETCH && this.#head < this.#queue.length) {
+    while (this.#unsettled < this.#prefetch && this.#head < this.#queue.length) {
       const message = this.#queue[this.#head++] as Message;
       if (this.#head > 65_536) {
         this.#queue.splice(0, this.#head);
@@ -308,7 +316,7 @@ class SimulatedSource implements Source {
     return {
       unsettled: this.#unsettled,
       unsettledBytes: this.#unsettled * BYTES,
-      capacity: PREFETCH,
+      capacity: this.#prefetch,
       capacityBytes: WINDOW_BYTES * USABLE,
       isBlocked: false,
     };

@@ -11,7 +11,8 @@ export interface Call {
     /** Smoothed latency of answered calls, in milliseconds. */
     readonly latencyMs: number;
     /** The longest that one has taken lately, in milliseconds. */
-    readonly longestMs: number;
+    readonly longestAnswerMs: number;
+    readonly merchant: { readonly timeoutMs: number };
     readonly inFlight: number;
     readonly isHanging: boolean;
     overAge: number;
@@ -41,9 +42,11 @@ const LEAST_AGE_MS = 500;
 /** Of the latencies of a shard's answers, the one that a quarter are below is followed in steps of this part. */
 const USUAL_STEP = 0.05;
 const USUAL_QUANTILE = 0.25;
-/** A call that takes this many times what is usual is over age, if it also takes this many times the longest lately. */
+/** A call that takes this many times what is usual is over age. */
 const OVER_AGE_FACTOR = 4;
+/** If it takes as many times the longest answer lately, too; but a merchant that has once taken very long may hang all the same. */
 const LONGEST_FACTOR = 1.5;
+const LONGEST_OF_TIMEOUT = 1 / 3;
 
 /** How many one merchant may hold of what has room for `free` more. */
 export function shareOf(free: number, alpha: number): number {
@@ -52,9 +55,9 @@ export function shareOf(free: number, alpha: number): number {
 
 /**
  * The calls that the process has in flight, which of them are over age (past four times their merchant's usual latency,
- * four times what its shard needs for its quicker answers, one and a half times the longest answer lately, because some merchants
- * take 100 ms for most and 3 s for a few, and half a second at least), and how many belong to merchants that
- * hang: that have a call over age, or whose last one was not answered. All calls of such a merchant count, the young ones too:
+ * four times what its shard needs for its quicker answers, one and a half times the longest answer lately, up to a third of the
+ * time-out, because some merchants take 100 ms for most and 3 s for a few, and half a second at least), and how many belong to
+ * merchants that hang: that have a call over age, or whose last one was not answered. All calls of such a merchant count, the young ones too:
  * they will hang as well, and a burst of them must not fill the budget before it is known.
  */
 export class Budget {
@@ -161,8 +164,8 @@ export class Budget {
       const { lane } = call;
       // With nothing to compare with, nobody can be told from the others: all merchants may take as long.
       const usual = this.#usual[lane.shard] ?? Number.POSITIVE_INFINITY;
-      const isOver =
-        ageMs > Math.max(OVER_AGE_FACTOR * Math.max(lane.latencyMs, usual), LONGEST_FACTOR * lane.longestMs);
+      const longMs = Math.min(LONGEST_FACTOR * lane.longestAnswerMs, LONGEST_OF_TIMEOUT * lane.merchant.timeoutMs);
+      const isOver = ageMs > Math.max(OVER_AGE_FACTOR * Math.max(lane.latencyMs, usual), longMs);
       if (isOver === call.overAge) continue;
       call.overAge = isOver;
       const change = isOver ? 1 : -1;

@@ -34,7 +34,7 @@ function noteSilence<T extends Waiting>(lane: Lane<T>, now: number): void {
   lane.silentAt = now;
 }
 
-/** For how long a lane has been silent, or was until a minute ago. */
+/** For how long a lane has been silent, by what was seen of it, or was until a minute ago. */
 export function silentMs<T extends Waiting>(lane: Lane<T>, now: number): number {
   return now - lane.silentAt > LONGEST_MS ? 0 : lane.silentAt - lane.silentFrom;
 }

@@ -7,6 +7,8 @@ import { silentMs } from './catching-up.ts';
 
 /** The part of the window that merchants that stand still leave free, for deferrals whose confirm has not come. */
 const KEPT = 0.1;
+/** More of them at once only wait for each other, and what is published for other merchants waits behind them. */
+const UNCONFIRMED_MOST = 1_000;
 /**
  * What a merchant may hold, for each part of the window that is free: one that answers will soon have given it back, and a
  * hop costs as much as a delivery; one that stands still will not.
@@ -16,8 +18,9 @@ const ALPHA_STANDING = 1 / 8;
 /** What keeps a merchant's orders for longer than others take to be served. */
 const STANDS: ReadonlySet<Gate | undefined> = new Set(['pause', 'breaker', 'hold', 'rate', 'shard', 'slow']);
 /**
- * How long an order is deferred for, where that has to be guessed: for as long as its merchant has been silent already, and for
- * a backlog twice as long at most, so that it seldom comes back in vain; that has a most. At least this; doubles with each hop.
+ * How long an order is deferred for, where that has to be guessed: for as long as its merchant has been silent already, so that
+ * it seldom comes back in vain, and for a backlog for twice as long at most. Never for less than this, which doubles with each
+ * hop, and never for more than a minute.
  */
 const AWAY_MS = 8_000;
 const AWAY_MAX_MS = 64_000;
@@ -26,7 +29,7 @@ const LEFT = 1 / 4;
 /** An operator's pause may last, and every hop is work for the broker. */
 const PAUSED_MAX_MS = 512_000;
 /** With less time to its deadline an order is not deferred: no rung would bring it back in time. */
-const LEAST_LEFT_MS = 2_000;
+export const LEAST_LEFT_MS = 2_000;
 
 /** Who may wait in the window, and for how long the others are sent away. */
 export class Deferral {
@@ -69,7 +72,7 @@ export class Deferral {
 
   /** How many more may leave before a confirm comes. */
   #confirmable(window: Window): number {
-    return Math.max(1, Math.floor(window.capacity * KEPT)) - this.#unconfirmed;
+    return Math.max(1, Math.min(UNCONFIRMED_MOST, Math.floor(window.capacity * KEPT))) - this.#unconfirmed;
   }
 }
 
@@ -110,10 +113,12 @@ export function deferred<T extends Waiting>(
   const away = lane.isHanging || gate === 'pause' || gate === 'breaker' || gate === 'suspect';
   const doublings = 2 ** Math.min(hop, 10);
   const silence = Math.min(silentMs(lane, now), AWAY_MAX_MS);
+  // It may be answering again, after that.
+  const unansweredMs = Math.min(silence, now - lane.answeredAt);
   // How many it serves a second may be wrong.
-  const longestMs = Math.max(AWAY_MS * doublings, Math.min(2 * silence, AWAY_MAX_MS));
-  const behindMs = Math.min(((lane.waiting + lane.out) * 1000) / lane.servesPerSecond, longestMs);
-  const awayMs = Math.min(gate === 'pause' ? PAUSED_MAX_MS : AWAY_MAX_MS, Math.max(AWAY_MS * doublings, silence));
+  const mostBehindMs = Math.max(AWAY_MS * doublings, Math.min(2 * silence, AWAY_MAX_MS));
+  const behindMs = Math.min(((lane.waiting + lane.out) * 1000) / lane.servesPerSecond, mostBehindMs);
+  const awayMs = Math.min(gate === 'pause' ? PAUSED_MAX_MS : AWAY_MAX_MS, Math.max(AWAY_MS * doublings, unansweredMs));
   const guessedMs = Math.min(Math.max(behindMs, away ? awayMs : 0) * (1 - random / 4), (leftMs * (1 - LEFT)) / 2);
   const delayMs = Math.max(lane.opensAt(now) - now, guessedMs);
   const reason = `its merchant has ${lane.waiting} waiting${gate === undefined ? '' : ` (${gate})`}`;

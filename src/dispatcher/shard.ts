@@ -382,8 +382,8 @@ export class Shard {
     if (held) this.#state = { kind: 'down' };
     this.#drainPort(port);
     port.close();
+    if (!held) return; // it died while it loaded the handler, with nothing in its hands, which is a failed boot
     this.#crashLoop.lost(performance.now());
-    if (!held) return; // it died while it loaded the handler, with nothing in its hands
     this.#restarts++;
     // The next may have come already, when this one threw: waited for all the same, it would be taken for missing and ended.
     if (this.#pool !== undefined && worker === this.#newest) this.#expectThread(this.#pool);

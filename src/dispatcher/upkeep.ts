@@ -2,7 +2,7 @@ import type { Source } from '../broker/source.ts';
 import type { Lane } from '../lane/lane.ts';
 import type { Gate } from '../stats.ts';
 import type { Containment } from './containment.ts';
-import { type Deferral, deferred } from './deferral.ts';
+import { type Deferral, deferred, LEAST_LEFT_MS } from './deferral.ts';
 import type { Lanes } from './lanes.ts';
 import { type Entry, expired } from './ledger.ts';
 import { Round } from './round.ts';
@@ -84,7 +84,7 @@ export class Upkeep {
     const excess = deferral.excess(lane, gate, source.window());
     if (excess === 0) return 0;
     let kept = lane.waiting - excess;
-    const gone = lane.keepOnly(() => kept-- > 0);
+    const gone = lane.keepOnly(({ delivery }) => kept-- > 0 || delivery.deadlineAt - now < LEAST_LEFT_MS);
     for (const entry of gone) this.#defer(entry, gate, now);
     return gone.length;
   }

@@ -27,8 +27,9 @@ const STRAINED = 2;
 const QUEUED = 2;
 /** How much of a new latency enters the average: about the last ten answers count. */
 const SMOOTHING = 0.1;
-/** How much of the longest latency each answer that took less leaves of it: about the last hundred count. */
-const FADING = 0.99;
+/** Of the longest latency each answer that took less takes a hundredth, and a minute without an answer all. */
+const FADING = 0.01;
+const FADED_MS = 60_000;
 const HOLD_MS = 1_000;
 const HOLD_MAX_MS = 60_000;
 
@@ -54,8 +55,10 @@ export class Lane<T extends Waiting> {
   out = 0;
   /** Smoothed latency of answered calls, in milliseconds; 0 before the first. Time-outs never enter. */
   latencyMs = 0;
-  /** The longest that an answered call has taken lately, in milliseconds. */
-  longestMs = 0;
+  /** The longest that an answered call has taken lately, in milliseconds; 0 when the last call was not answered. */
+  longestAnswerMs = 0;
+  /** When it last answered, be it with a refusal, on the clock's monotonic scale. */
+  answeredAt: number = Number.NEGATIVE_INFINITY;
   /** Its last call was not answered, and none has been since. */
   failing = false;
   /** Why its last attempt failed; absent once an order was delivered. */
@@ -230,12 +233,14 @@ export class Lane<T extends Waiting> {
       // Once may be chance: connections are lost, and not because of too many calls.
       if (this.failing) this.limit.unanswered(startedAt, now);
       this.failing = true;
+      this.longestAnswerMs = 0;
       this.#breaker ??= new CircuitBreaker(this.#merchant.breaker);
     } else if (told === 'answered') {
       this.failing = false;
       if (overloaded) this.#overloaded(startedAt, now);
       else this.#answered(startedAt, now);
       this.#hold(overloaded, retryAfterMs, now);
+      this.answeredAt = now;
     }
     if (this.#breaker?.ended(era, told, now) === true) {
       this.limit.restart();
@@ -252,7 +257,8 @@ export class Lane<T extends Waiting> {
   #answered(startedAt: number, now: number): void {
     const latencyMs = now - startedAt;
     this.latencyMs = this.latencyMs === 0 ? latencyMs : this.latencyMs + SMOOTHING * (latencyMs - this.latencyMs);
-    this.longestMs = Math.max(latencyMs, this.longestMs * FADING);
+    const left = Math.max(0, 1 - FADING - (now - this.answeredAt) / FADED_MS);
+    this.longestAnswerMs = Math.max(latencyMs, this.longestAnswerMs * left);
     this.#pace?.answered(this.latencyMs, now);
     this.#overloads = 0;
     this.limit.answered(this.inFlight, this.#isStrained, now);

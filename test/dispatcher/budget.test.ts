@@ -6,7 +6,8 @@ import { Budget, type Call, shareOf } from '../../src/dispatcher/budget.ts';
 class TestLane {
   readonly shard: number = 0;
   latencyMs = 80;
-  longestMs = 100;
+  longestAnswerMs = 100;
+  readonly merchant = { timeoutMs: 15_000 };
   inFlight = 0;
   failing = false;
   overAge = 0;
@@ -104,13 +105,18 @@ test('a call is over age past four times its merchant’s usual latency, and hal
 test('a call of a merchant that takes 3 s now and then is not over age before it takes half as long again', () => {
   const budget = answering(100);
   const lane = new TestLane();
-  lane.longestMs = 3_000;
+  lane.longestAnswerMs = 3_000;
   start(budget, lane, 0);
   budget.age(4_500);
   assert.equal(budget.overAge, 0);
-  lane.longestMs = 2_990; // the next answer took less
+  lane.longestAnswerMs = 2_990; // the next answer took less
   budget.age(4_500);
   assert.equal(budget.overAge, 1);
+  lane.longestAnswerMs = 14_000;
+  budget.age(5_000);
+  assert.equal(budget.overAge, 0);
+  budget.age(5_001);
+  assert.equal(budget.overAge, 1, 'a third of its time-out is enough');
 });
 
 test('while a shard needs long for its quickest answers, its calls are not over age', () => {

@@ -8,7 +8,17 @@ import { merchant } from '../helpers/deliveries.ts';
 
 function full(limit: number): Budget {
   const budget = new Budget(limit);
-  const lane = { shard: 0, latencyMs: 0, longestMs: 0, inFlight: 0, isHanging: false, overAge: 0, hanging: 0, slow: 0 };
+  const lane = {
+    shard: 0,
+    latencyMs: 0,
+    longestAnswerMs: 0,
+    merchant: { timeoutMs: 15_000 },
+    inFlight: 0,
+    isHanging: false,
+    overAge: 0,
+    hanging: 0,
+    slow: 0,
+  };
   for (let i = 0; i < limit; i++) {
     const call: Call = { startedAt: 0, overAge: false, earlier: undefined, later: undefined, lane };
     budget.started(call);

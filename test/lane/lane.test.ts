@@ -282,17 +282,26 @@ test('the first answer is the average, later ones move it a tenth of the way, an
   assert.equal(lane1.latencyMs, 210);
 });
 
-test('the longest answer lately is remembered, and fades by a hundredth with each one that took less', () => {
+test('the longest answer lately is remembered, and fades by a hundredth with each one that took less, and with time', () => {
   const lane1 = lane();
   call(lane1, 0, 15_000, FAILED);
-  assert.equal(lane1.longestMs, 0);
+  assert.equal(lane1.longestAnswerMs, 0);
   call(lane1, 0, 3_000);
-  for (let answer = 0; answer < 10; answer++) call(lane1, 0, 100);
-  assert.equal(Math.round(lane1.longestMs), Math.round(3_000 * 0.99 ** 10));
-  call(lane1, 0, 2_900);
-  assert.equal(lane1.longestMs, 2_900);
-  for (let answer = 0; answer < 1_000; answer++) call(lane1, 0, 100);
-  assert.equal(lane1.longestMs, 100);
+  for (let answer = 0; answer < 10; answer++) call(lane1, 2_900, 3_000);
+  assert.equal(Math.round(lane1.longestAnswerMs), Math.round(3_000 * 0.99 ** 10));
+  call(lane1, 100, 3_000);
+  assert.equal(lane1.longestAnswerMs, 2_900);
+  call(lane1, 32_900, 33_000);
+  assert.equal(lane1.longestAnswerMs, 2_900 * (1 - 0.01 - 1 / 2));
+  call(lane1, 99_900, 100_000);
+  assert.equal(lane1.longestAnswerMs, 100);
+});
+
+test('one that does not answer any more is not spared for having taken long before', () => {
+  const lane1 = lane();
+  call(lane1, 0, 3_000);
+  call(lane1, 3_000, 18_000, FAILED);
+  assert.equal(lane1.longestAnswerMs, 0);
 });
 
 test('it serves as many a second as its limit and its latency allow, and no more than its rate', () => {

@@ -64,6 +64,7 @@ export class QueueWalk {
   readonly #stop = Promise.withResolvers<void>();
   /** amqplib tells nobody who closes a channel that its connection has ended meanwhile. */
   readonly #gone = Promise.withResolvers<never>();
+  readonly #onGone = (): void => this.#gone.reject(new Error('the connection closed'));
   #control: Channel | undefined;
   #stopped = false;
   #over = false;
@@ -85,7 +86,7 @@ export class QueueWalk {
     this.#queue = queue;
     this.lost.catch(() => undefined); // whoever waits for something else still hears it there
     this.#gone.promise.catch(() => undefined);
-    connection.once('close', () => this.#gone.reject(new Error('the connection closed')));
+    connection.once('close', this.#onGone);
   }
 
   /** Rejects when the broker takes back what the walk holds: its connection or one of its channels is gone. */
@@ -142,22 +143,26 @@ export class QueueWalk {
   /** Gives back what was not acknowledged, each to its place; true if all acks before it have arrived. */
   async giveBack(): Promise<boolean> {
     this.#over = true;
+    let isSure = true;
     try {
       while (this.#pages.some(isDue)) await sleep(ACK_EVERY_MS);
       if (this.#acked > 0) await sleep(ACKS_ARRIVE_MS);
       for (const page of this.#pages) {
-        if (!page.isOpen) return false;
-        page.isOpen = false;
-        await this.#close(page.channel);
+        if (page.isOpen) {
+          page.isOpen = false;
+          await this.#close(page.channel);
+        } else isSure = false;
       }
-      if (this.#control === undefined) return true;
+      if (this.#control === undefined) return isSure;
       // A channel is closed before the queue knows of it: whoever comes next is to find the queue whole.
       if (!this.isShared) await this.#nobodyHolds(this.#control, () => true);
       this.surplus = (await this.#counts(this.#control)).ready - (this.seen - this.#acked);
       await this.#close(this.#control);
-      return true;
+      return isSure;
     } catch {
       return false; // the connection is gone, and gave all back
+    } finally {
+      this.#connection.off('close', this.#onGone);
     }
   }
 

@@ -15,7 +15,7 @@ const CALL_BYTES = 45_000;
 const THREAD_BYTES = 34e6;
 const MAIN_BYTES = 90e6;
 /** What an order costs that only waits, beside its body. */
-const WAITING_BYTES = 1000;
+const WAITING_BYTES = 2000;
 /** Above this share of what there is, garbage that is not collected yet may be the end of it. */
 const COMFORTABLE = 0.8;
 
@@ -44,9 +44,9 @@ export function memoryCheck(budget: Budget, { memoryBytes, isMemoryLimited }: Ma
   const fixed = MAIN_BYTES + shards * THREAD_BYTES + concurrency * CALL_BYTES + prefetch * WAITING_BYTES;
   const most = fixed + windowBytes;
   const there = `${megabytes(memoryBytes)} ${isMemoryLimited ? 'allowed here' : 'in this machine'}`;
-  const sum = `${shards} threads and ${concurrency} calls in flight take about ${megabytes(fixed)}, and a full window ${megabytes(windowBytes)} more`;
+  const sum = `${shards} threads, ${concurrency} calls in flight and ${prefetch} orders in hand take about ${megabytes(fixed)}, and their bodies ${megabytes(windowBytes)} more`;
   const check = 'memory';
-  const fix = `give it ${megabytes(most / COMFORTABLE)}, or lower --concurrency (45 kB a call), --shards (34 MB a thread) or --window-bytes`;
+  const fix = `give it ${megabytes(most / COMFORTABLE)}, or lower --concurrency (45 kB a call), --shards (34 MB a thread), --prefetch (2 kB an order) or --window-bytes`;
   if (fixed > memoryBytes) return fail(check, `${sum}: more than the ${there}`, fix);
   if (most > memoryBytes) return warn(check, `${sum}: together more than the ${there}`, fix);
   if (most > memoryBytes * COMFORTABLE) return warn(check, `${sum}: too near to the ${there}`, fix);

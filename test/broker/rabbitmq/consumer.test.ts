@@ -18,6 +18,8 @@ class FakeChannel extends EventEmitter {
   consumers = 1;
   /** How many unsettled deliveries its consumers allow, together. */
   allowed = 0;
+  /** How many it has sent, as far as the test keeps count. */
+  open = 0;
   #next = 0;
   #take: (message: ConsumeMessage | null) => void = () => undefined;
   #replies: (() => void)[] = [];
@@ -45,6 +47,7 @@ class FakeChannel extends EventEmitter {
   }
 
   deliver(bytes: number): void {
+    this.open++;
     this.#take({ content: Buffer.alloc(bytes), fields: { deliveryTag: ++this.#tag } } as ConsumeMessage);
   }
 
@@ -227,6 +230,63 @@ test('a large prefetch is spread over channels, and what is in hand is acked on 
   channels[3]?.emit('close');
   await turn();
   assert.deepEqual(rig.failures, ['1: PRECONDITION_FAILED']);
+});
+
+/** A connection whose channels are all kept, and filled one after the other. */
+class FakeConnection {
+  readonly channels: FakeChannel[] = [];
+
+  createChannel(): Promise<FakeChannel> {
+    const channel = new FakeChannel();
+    channel.ch = this.channels.push(channel);
+    return Promise.resolve(channel);
+  }
+
+  get allowed(): number {
+    return this.channels.reduce((sum, { allowed }) => sum + allowed, 0);
+  }
+
+  /** Sends all that may come, and lets more come as long as it fits. */
+  async fill(rig: Rig, bytes: () => number): Promise<void> {
+    for (let before = -1; before !== this.allowed; ) {
+      before = this.allowed;
+      while (rig.consumer.unsettled < this.allowed) {
+        const channel = this.channels.find(({ open, allowed }) => open < allowed) as FakeChannel;
+        channel.deliver(bytes());
+      }
+      rig.consumer.wantMore();
+      for (let step = 0; step < 10; step++) await turn();
+    }
+  }
+}
+
+test('by default up to 30,000 come over 61 channels, and a new connection begins with a third of them', async () => {
+  const rig = new Rig({ prefetch: 30_000, windowBytes: 2 ** 28, maxMessageBytes: 2 ** 20 });
+  const connection = new FakeConnection();
+  await rig.consumer.open(connection as unknown as ChannelModel, 1);
+  assert.equal(connection.allowed, 192);
+  await connection.fill(rig, () => 1);
+  assert.deepEqual([connection.allowed, connection.channels.length], [30_000, 61]);
+  rig.consumer.closed(1);
+  const next = new FakeConnection();
+  await rig.consumer.open(next as unknown as ChannelModel, 2);
+  assert.deepEqual([next.allowed, next.channels.length], [10_000, 20]);
+});
+
+test('sizes that vary do not make it open channel after channel', async () => {
+  const rig = new Rig({ prefetch: 60_000, windowBytes: 2 ** 22, maxMessageBytes: 2 ** 16 });
+  const connection = new FakeConnection();
+  await rig.consumer.open(connection as unknown as ChannelModel, 1);
+  let sent = 0;
+  // Those in hand are a little smaller each time.
+  const size = (): number => 3_000 - ++sent / 20;
+  for (let round = 0; round < 20; round++) {
+    await connection.fill(rig, size);
+    for (const channel of connection.channels) channel.open = 0;
+    rig.ack(rig.held.length);
+  }
+  assert.ok(sent > 10_000);
+  assert.ok(connection.channels.length < 30, `${connection.channels.length} channels for ${connection.allowed} orders`);
 });
 
 test('no consumer is added while no more is wanted, or before all that may come is here', async () => {
