@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
+import { writesToMemory } from './in-memory.ts';
 import type { Row } from './scenario.ts';
 
 /** What JSON has no number for: a latency of what was never answered. */
@@ -14,6 +15,8 @@ export interface Machine {
   readonly cores: number;
   readonly cpu: string;
   readonly memoryGb: number;
+  /** Where the broker wrote. */
+  readonly broker?: 'disk' | 'memory';
   /** What was measured; absent outside a git checkout. */
   readonly commit?: string;
   /** Fewer orders and pairs: an indication, not a result. */
@@ -28,6 +31,7 @@ export function thisMachine(quick: boolean): Machine {
     cores: all.length,
     cpu: all[0]?.model ?? 'CPU',
     memoryGb: Math.round(totalmem() / 2 ** 30),
+    broker: writesToMemory() ? 'memory' : 'disk',
     ...commit(),
     quick,
   };

@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import yargs from 'yargs';
 import { hideBin } from 'yargs/helpers';
 import { messageOf } from '../src/errors.ts';
+import { writeToMemory } from './in-memory.ts';
 import { endOnSignals } from './interrupt.ts';
 import { FAULTS } from './isolation/cases.ts';
 import { plotFile } from './plot.ts';
@@ -63,9 +64,12 @@ const say = (text: string): void => {
 
 async function main(): Promise<void> {
   endOnSignals();
+  writeToMemory();
   const pairs = flags.quick ? 1 : flags.runs;
   const machine = thisMachine(flags.quick);
-  say(`${machine.date}  Node ${machine.node}  ${machine.cores} x ${machine.cpu}  ${machine.memoryGb} GB`);
+  say(
+    `${machine.date}  Node ${machine.node}  ${machine.cores} x ${machine.cpu}  ${machine.memoryGb} GB, the broker’s data in ${machine.broker === 'memory' ? 'memory' : 'a folder for temporary files'}`,
+  );
   const part = flags.only ?? flags.budget ?? flags.fault ?? flags.rate;
   const keeps = flags.resume || !(flags.quick || part !== undefined);
   const dir = flags.results ?? (keeps ? RESULTS : undefined);

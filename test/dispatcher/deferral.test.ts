@@ -103,6 +103,15 @@ test('an old silence counts for nothing, and a merchant that answers is not sile
   assert.equal(delayOf(slow, 'breaker', 0), 8_000);
 });
 
+test('one that has answered after its silence is kept away for no longer than it has not answered since', () => {
+  const lane = laneOf(0, 0);
+  stands(lane, 'breaker', 0, 10, 20, 30);
+  const at = (s: number): number => delayOf(lane, 'breaker', 0, 0, PLENTY_MS, START + s * 1000);
+  assert.equal(at(50), 30_000);
+  lane.answeredAt = START + 31_000;
+  assert.deepEqual([at(32), at(50)], [8_000, 19_000]);
+});
+
 test('what is guessed leaves a quarter of the time to the deadline, on the ladder too', () => {
   const lane = laneOf(0, 0);
   stands(lane, 'pause', ...Array.from({ length: 10 }, (_, n) => n * 10));
@@ -141,6 +150,14 @@ test('a merchant that comes to stand still gives up what it holds beyond its sha
   assert.equal(deferral.excess(lane, 'breaker', window), 40, 'of the tenth that is kept, 60 are taken');
   deferral.confirmed();
   assert.equal(deferral.excess(lane, 'breaker', window), 41);
+});
+
+test('however large the window is, a thousand wait for their confirms at most', () => {
+  const window = { capacity: 30_000, capacityBytes: 1e9, isBlocked: false, unsettled: 15_000, unsettledBytes: 15_000 };
+  const deferral = new Deferral();
+  assert.equal(deferral.excess(laneOf(5_000, 1), 'breaker', window), 1_000);
+  for (let n = 0; n < 999; n++) deferral.published();
+  assert.equal(deferral.excess(laneOf(5_000, 1), 'breaker', window), 1);
 });
 
 test('so it does in bytes, when those are more than its share', () => {
