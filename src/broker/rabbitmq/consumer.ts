@@ -74,7 +74,7 @@ const POLL_MS = 5;
 const PART = 512;
 const MOST_PARTS = 64;
 const GROWTH = 4;
-/** Not for less: each time takes a channel or more. */
+/** Not for less, but for the last step: each takes a channel or more. */
 const LEAST_GROWTH = 5 / 4;
 /** What a connection begins with at most, so that several processes that come to a full queue share it. */
 const FIRST = 10_000;
@@ -307,7 +307,8 @@ export class Consumer {
 
   #grow(live: Live): void {
     const fit = Math.min(this.#fit(this.#typicalBytes(live)), this.#room(live));
-    if (fit < live.prefetch * LEAST_GROWTH) return;
+    const least = Math.min(this.#options.prefetch, live.prefetch * LEAST_GROWTH);
+    if (fit < least) return;
     this.#change(live, () => this.#consume(live, Math.min(fit, live.prefetch * GROWTH)));
   }
 

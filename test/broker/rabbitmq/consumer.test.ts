@@ -273,6 +273,15 @@ test('by default up to 30,000 come over 61 channels, and a new connection begins
   assert.deepEqual([next.allowed, next.channels.length], [10_000, 20]);
 });
 
+test('the last step to what is asked for may be a small one', async () => {
+  const rig = new Rig({ prefetch: 11_000, windowBytes: 2 ** 28, maxMessageBytes: 1 });
+  const connection = new FakeConnection();
+  await rig.consumer.open(connection as unknown as ChannelModel, 1);
+  assert.equal(connection.allowed, 10_000);
+  await connection.fill(rig, () => 1);
+  assert.equal(connection.allowed, 11_000);
+});
+
 test('sizes that vary do not make it open channel after channel', async () => {
   const rig = new Rig({ prefetch: 60_000, windowBytes: 2 ** 22, maxMessageBytes: 2 ** 16 });
   const connection = new FakeConnection();
