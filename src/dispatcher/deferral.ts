@@ -14,7 +14,7 @@ const UNCONFIRMED_MOST = 1_000;
  * hop costs as much as a delivery; one that stands still will not.
  */
 const ALPHA = 4;
-const ALPHA_STANDING = 1 / 8;
+const ALPHA_STANDING = 1 / 2;
 /** What keeps a merchant's orders for longer than others take to be served. */
 const STANDS: ReadonlySet<Gate | undefined> = new Set(['pause', 'breaker', 'hold', 'rate', 'shard', 'slow']);
 /**

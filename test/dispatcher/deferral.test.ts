@@ -29,9 +29,9 @@ test('a merchant that answers may hold four times the bytes that are free', () =
   assert.equal(isDue(laneOf(0, 0), 'limit', 90_000, 90_000), false, 'nothing of it waits');
 });
 
-test('one that stands still may hold an eighth of the bytes that are free, and a tenth of all stays free of such', () => {
-  assert.equal(isDue(laneOf(2, 2_000), 'hold', 1_000, 50_000), false, '5,000 of 40,000 / 8');
-  assert.equal(isDue(laneOf(2, 2_000), 'hold', 1_001, 50_000), true);
+test('one that stands still may hold half of the bytes that are free, and a tenth of all stays free of such', () => {
+  assert.equal(isDue(laneOf(2, 2_000), 'hold', 16_000, 50_000), false, '20,000 of 40,000 / 2');
+  assert.equal(isDue(laneOf(2, 2_000), 'hold', 16_001, 50_000), true);
   assert.equal(isDue(laneOf(0, 0), 'hold', 1, 89_999), false);
   assert.equal(isDue(laneOf(0, 0), 'hold', 1, 90_000), true, 'the last tenth');
   assert.equal(isDue(laneOf(0, 0), 'limit', 1, 90_000), false, 'not for one that answers');
@@ -143,9 +143,9 @@ test('a guess is cut by up to a quarter by chance, and the time that a merchant 
 test('a merchant that comes to stand still gives up what it holds beyond its share, as far as confirms are expected', () => {
   const deferral = new Deferral();
   const window = { ...ROOM, unsettled: 500, unsettledBytes: 500 };
-  const lane = laneOf(120, 1);
+  const lane = laneOf(270, 1);
   assert.equal(deferral.excess(lane, 'limit', window), 0);
-  assert.equal(deferral.excess(lane, 'breaker', window), 70, 'an eighth of 900 - 500 may stay');
+  assert.equal(deferral.excess(lane, 'breaker', window), 70, 'half of 900 - 500 may stay');
   for (let n = 0; n < 60; n++) deferral.published();
   assert.equal(deferral.excess(lane, 'breaker', window), 40, 'of the tenth that is kept, 60 are taken');
   deferral.confirmed();
@@ -155,16 +155,16 @@ test('a merchant that comes to stand still gives up what it holds beyond its sha
 test('however large the window is, a thousand wait for their confirms at most', () => {
   const window = { capacity: 30_000, capacityBytes: 1e9, isBlocked: false, unsettled: 15_000, unsettledBytes: 15_000 };
   const deferral = new Deferral();
-  assert.equal(deferral.excess(laneOf(5_000, 1), 'breaker', window), 1_000);
+  assert.equal(deferral.excess(laneOf(10_000, 1), 'breaker', window), 1_000);
   for (let n = 0; n < 999; n++) deferral.published();
-  assert.equal(deferral.excess(laneOf(5_000, 1), 'breaker', window), 1);
+  assert.equal(deferral.excess(laneOf(10_000, 1), 'breaker', window), 1);
 });
 
 test('so it does in bytes, when those are more than its share', () => {
   const window = { ...ROOM, unsettled: 60, unsettledBytes: 60_000 };
   const excess = new Deferral().excess(laneOf(60, 1_000), 'breaker', window);
-  assert.equal(excess, 57, 'an eighth of 90,000 - 60,000 may stay');
-  assert.equal(new Deferral().excess(laneOf(3, 1_000), 'breaker', window), 0);
+  assert.equal(excess, 45, 'half of 90,000 - 60,000 may stay');
+  assert.equal(new Deferral().excess(laneOf(15, 1_000), 'breaker', window), 0);
 });
 
 test('when orders are large, a merchant may hold four times of what then has room, and not of what small ones had', () => {
