@@ -24,8 +24,8 @@ export const DEADLINE: string = `${DEADLINE_S}s`;
 /** After the last publish: what struck merchants were to get may take several attempts. */
 const DRAIN_S = 150;
 const STALLED_S = 75;
-const WARM_S = 2;
-const SATURATING_WARMUP = 20_000;
+/** A thread has compiled by then what it needs. */
+const WARMUP = 20_000;
 const SATURATING_ORDERS = 40_000;
 /** So many of them count: three quarters. */
 const SATURATING_COUNTED = 30_000;
@@ -52,9 +52,8 @@ export function run(setup: Setup, peer: Peer, fault: Fault | undefined): Promise
   const cast = castOf(setup.struck, setup.seed);
   return withMerchants(scenarioOf(undefined, cast, setup.seed), async (stage) => {
     const orders = setup.rate * RUN_S;
-    const warmup = setup.rate * WARM_S;
     // The queue must be there before a consumer that makes none, and neither side is measured while it is compiled.
-    await stage.publish(['--generate', String(warmup), '--seed', '99', '--ids', 'warm']);
+    await stage.publish(['--generate', String(WARMUP), '--seed', '99', '--ids', 'warm']);
     let mostHops = 0;
     const job: Job = { ...stage.job(setup.budget), warmup: 0, orders: Number.MAX_SAFE_INTEGER };
     const running = new RunningPeer(peer, job, (line) => {
@@ -64,12 +63,12 @@ export function run(setup: Setup, peer: Peer, fault: Fault | undefined): Promise
     let published: PublishedMessage[];
     let usage: ReturnType<typeof usageOf>;
     try {
-      await within(running, stage.accepted(warmup));
+      await within(running, stage.accepted(WARMUP));
       begun = Date.now();
       await stage.setScenario(scenarioOf(fault, cast, setup.seed));
       const flags = ['--generate', String(orders), '--rate', String(setup.rate), '--seed', String(setup.seed)];
       published = await stage.publish([...flags, '--ids', 'run']);
-      await within(running, stage.accepted(warmup + orders, DRAIN_S * 1000));
+      await within(running, stage.accepted(WARMUP + orders, DRAIN_S * 1000));
       usage = usageOf(running.pid);
     } finally {
       await running.stop();
@@ -94,12 +93,12 @@ export function run(setup: Setup, peer: Peer, fault: Fault | undefined): Promise
  */
 export function saturation(peer: Peer): Promise<number> {
   return withMerchants(scenarioOf(undefined, castOf(0, 1), 1), async (stage) => {
-    await stage.publish(['--generate', String(SATURATING_WARMUP), '--seed', '99', '--ids', 'warm']);
+    await stage.publish(['--generate', String(WARMUP), '--seed', '99', '--ids', 'warm']);
     const running = new RunningPeer(peer, { ...stage.job(4000), warmup: 0, orders: Number.MAX_SAFE_INTEGER });
     try {
-      await within(running, stage.accepted(SATURATING_WARMUP));
+      await within(running, stage.accepted(WARMUP));
       const published = await stage.publish(['--generate', String(SATURATING_ORDERS), '--seed', '1', '--ids', 'run']);
-      await within(running, stage.accepted(SATURATING_WARMUP + SATURATING_ORDERS));
+      await within(running, stage.accepted(WARMUP + SATURATING_ORDERS));
       const receipts = await stage.receipts();
       const answers = published.map(({ key }) => receipts.get(key)?.acceptedAt ?? Number.NaN).sort((a, b) => a - b);
       const begun = published.reduce((first, { intendedAt }) => Math.min(first, intendedAt), Number.POSITIVE_INFINITY);

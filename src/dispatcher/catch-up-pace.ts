@@ -1,8 +1,8 @@
 /** A thread that is busy for more of the time keeps waiting whoever comes next. */
 const BUSY = 0.8;
 /** Of what a thread begins: so much may always be of those that catch up. */
-const SHARE = 1 / 4;
-/** Having waited for so many looks, two minutes, they may have all of it: then this is not a recovery, but their load. */
+const SHARE = 1 / 16;
+/** Having waited for so many looks, two minutes, they may have all of it, and a quarter after one: then this is not a recovery, but their load. */
 const LOOKS_TO_ALL = 1200;
 /** Others that are fewer than this part of those that catch up are not worth their waiting. */
 const FEW = 1 / 8;
@@ -10,17 +10,20 @@ const FEW = 1 / 8;
 const LEAST = 16;
 /** Times what the thread begins. */
 const MOST = 2;
-const UP = 5 / 4;
-const DOWN = 3 / 4;
+const UP = 9 / 8;
+const DOWN = 8 / 9;
+/** One look says little: of what is believed of the use, so much is what it was since the last. */
+const NOW = 1 / 5;
 
 /**
  * How many orders a shard is handed of merchants that catch up: as many as leave its thread time to spare. Found by trying
- * more and taking back, as congestion control does, and begun anew at a fourth each time that merchants come back. On a machine
+ * more and taking back, as congestion control does, and begun anew at a sixteenth each time that merchants come back. On a machine
  * that has too little time for all its processes a thread has none to spare, either.
  */
 export class CatchUpPace {
   #pace = LEAST;
   #handed = 0;
+  #use = 0;
   /** Looks at which there had been too little room. */
   #waited = 0;
 
@@ -42,10 +45,11 @@ export class CatchUpPace {
   look(begun: number, use: number): void {
     const isWanted = !this.hasRoom;
     const others = begun - this.#handed;
-    const mayTry = use <= BUSY || others < this.#handed * FEW;
+    this.#use += NOW * (use - this.#use);
+    const mayTry = this.#use <= BUSY || others < this.#handed * FEW;
     const next = Math.round(this.#pace * (isWanted && mayTry ? UP : DOWN));
     this.#waited = isWanted ? Math.min(LOOKS_TO_ALL, this.#waited + 1) : Math.floor(this.#waited / 2);
-    const share = SHARE + (1 - SHARE) * (this.#waited / LOOKS_TO_ALL);
+    const share = SHARE + (1 - SHARE) * (this.#waited / LOOKS_TO_ALL) ** 2;
     this.#pace = Math.max(LEAST, Math.ceil(begun * share), Math.min(next, begun * MOST));
     this.#handed = 0;
   }
