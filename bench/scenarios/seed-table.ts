@@ -28,9 +28,7 @@ const BLOCKING: readonly TableRow[] = [10, 20].map((publishers) => ({ publishers
 const CALLING: readonly TableRow[] = BLOCKING.map((row) => ({ ...row, work: 'HTTP of 5 s' }));
 
 const MERCHANTS = 600;
-/** A thread has compiled by then what it needs. Celery compiles nothing, and 200 green threads would wait for eight minutes. */
-const WARMUP = 20_000;
-const CELERY_WARMUP = 600;
+const WARMUP = 600;
 const MOST_JOBS = 6000;
 const LATENCY_MS = 5_000;
 /** Of a job that calls nobody. */
@@ -92,7 +90,7 @@ function run(peer: Peer, work: Work, rows: readonly TableRow[]): Run {
           const done = (orders: number): Promise<number> =>
             within(running, merchants?.accepted(orders) ?? running.ended(orders));
           const jobs = { merchants: MERCHANTS, ...(calls ? {} : { bytes: JOB_BYTES }) };
-          let published = peer.name.startsWith('Celery') ? CELERY_WARMUP : WARMUP;
+          let published = WARMUP;
           await inbox.publish({ ...jobs, orders: published, seed: 100 + pair });
           await done(published);
           const measured: Measured[] = [];
