@@ -27,8 +27,10 @@ for (const path of process.argv.slice(2)) {
     for (const system of [first, ...others]) {
       const runs = rows.filter((row) => row.case === ofCase && row.system === system).length;
       const shown = figures.map((figure) => summary.text(figure, ofCase, system)).join(' | ');
-      const ratio = system === first ? '' : summary.ratio(figures[0], ofCase, system, first).toFixed(2);
-      lines.push(`| ${ofCase} | ${system} | ${runs} | ${shown} | ${ratio} |`);
+      const ratio = system === first ? Number.NaN : summary.ratio(figures[0], ofCase, system, first);
+      // Not measured in one session, they are not compared.
+      const compared = Number.isNaN(ratio) ? '' : ratio.toFixed(2);
+      lines.push(`| ${ofCase} | ${system} | ${runs} | ${shown} | ${compared} |`);
     }
     for (const { system, says } of quotedIn(scenario, ofCase))
       lines.push(`| ${ofCase} | ${system} | | ${says}${' |'.repeat(figures.length + 1)}`);

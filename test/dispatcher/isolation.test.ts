@@ -461,7 +461,11 @@ test('a merchant that comes to stand still with much of the window gives it up',
     rig.clock.pass(5_000);
   }
   const { waiting, deferred, unsettled } = rig.dispatcher.snapshot();
-  assert.equal(waiting, 290, 'with the 10 in flight a third of the 900 that such may fill: half of what is free beside it');
+  assert.equal(
+    waiting,
+    290,
+    'with the 10 in flight a third of the 900 that such may fill: half of what is free beside it',
+  );
   assert.equal(waiting + deferred, 690);
   assert.equal(unsettled, waiting + 10);
   assert.equal(rig.entry('a10').delivery.identity, 'a10');
