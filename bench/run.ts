@@ -168,12 +168,10 @@ function verdict(scenario: Scenario, rows: readonly Row[]): number {
   const summary = new Summary(rows);
   for (const each of summary.cases) {
     say(`\n  ${each}`);
-    const systems = summary.systems(each);
-    const first = systems[0] as string;
-    for (const system of systems) {
+    for (const system of summary.systems(each)) {
       const figures = scenario.figures.map((figure) => `${figure.name} ${summary.text(figure, each, system)}`);
-      const ratio = summary.ratio(scenario.figures[0], each, system, first);
-      say(`    ${system.padEnd(24)} ${figures.join('; ')}${system === first ? '' : `; ratio ${ratio.toFixed(2)}`}`);
+      const ratio = summary.ratioToFirst(scenario.figures[0], each, system);
+      say(`    ${system.padEnd(24)} ${figures.join('; ')}${ratio === '' ? '' : `; ratio ${ratio}`}`);
     }
     for (const { system, says } of quotedIn(scenario, each)) say(`    ${system.padEnd(24)} ${says}`);
   }

@@ -39,6 +39,13 @@ export class Summary {
     return ratios.length === 0 || ratios.some(Number.isNaN) ? Number.NaN : median(ratios);
   }
 
+  /** To the first system of the case: `0.97`; nothing for that one itself, nor where the two were not measured in one session. */
+  ratioToFirst(figure: Figure, ofCase: string, system: string): string {
+    const first = this.systems(ofCase)[0] as string;
+    const ratio = system === first ? Number.NaN : this.ratio(figure, ofCase, system, first);
+    return Number.isNaN(ratio) ? '' : ratio.toFixed(2);
+  }
+
   /** `12 us (11 to 13)`. */
   text(figure: Figure, ofCase: string, system: string): string {
     const values = this.#values(figure, ofCase, system);

@@ -13,7 +13,8 @@ for (const path of process.argv.slice(2)) {
   const summary = new Summary(rows);
   const { figures } = scenario;
   const kind = machine.quick ? ', a quick run, no result' : '';
-  const place = `${machine.date.slice(0, 10)}, Node ${machine.node}, ${machine.cores} x ${machine.cpu}, ${machine.memoryGb} GB${kind}`;
+  const days = [...new Set(rows.map(({ session }) => (session ?? machine.date).slice(0, 10)))].sort();
+  const place = `${days.length > 1 ? `${days[0]} to ${days.at(-1)}` : days[0]}, Node ${machine.node}, ${machine.cores} x ${machine.cpu}, ${machine.memoryGb} GB${kind}`;
   const lines = [
     `### ${scenario.name}`,
     '',
@@ -23,14 +24,12 @@ for (const path of process.argv.slice(2)) {
     `|${' --- |'.repeat(figures.length + 4)}`,
   ];
   for (const ofCase of summary.cases) {
-    const [first = '', ...others] = summary.systems(ofCase);
-    for (const system of [first, ...others]) {
+    for (const system of summary.systems(ofCase)) {
       const runs = rows.filter((row) => row.case === ofCase && row.system === system).length;
       const shown = figures.map((figure) => summary.text(figure, ofCase, system)).join(' | ');
-      const ratio = system === first ? Number.NaN : summary.ratio(figures[0], ofCase, system, first);
-      // Not measured in one session, they are not compared.
-      const compared = Number.isNaN(ratio) ? '' : ratio.toFixed(2);
-      lines.push(`| ${ofCase} | ${system} | ${runs} | ${shown} | ${compared} |`);
+      lines.push(
+        `| ${ofCase} | ${system} | ${runs} | ${shown} | ${summary.ratioToFirst(figures[0], ofCase, system)} |`,
+      );
     }
     for (const { system, says } of quotedIn(scenario, ofCase))
       lines.push(`| ${ofCase} | ${system} | | ${says}${' |'.repeat(figures.length + 1)}`);

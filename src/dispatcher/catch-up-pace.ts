@@ -2,7 +2,7 @@
 const BUSY = 0.8;
 /** Of what a thread begins: so much may always be of those that catch up. */
 const SHARE = 1 / 16;
-/** Having waited for so many looks, two minutes, they may have all of it, and a quarter after one: then this is not a recovery, but their load. */
+/** Having waited for so many looks, two minutes, they may have all of it: then this is not a recovery, but their load. By the square of that, because most recoveries are over in one. */
 const LOOKS_TO_ALL = 1200;
 /** Others that are fewer than this part of those that catch up are not worth their waiting. */
 const FEW = 1 / 8;
@@ -12,7 +12,7 @@ const LEAST = 16;
 const MOST = 2;
 const UP = 9 / 8;
 const DOWN = 8 / 9;
-/** One look says little: of what is believed of the use, so much is what it was since the last. */
+/** One look says little, and a mean that is renewed once a second would be acted on ten times: so much of what is believed of the use is what it was since the last look. */
 const NOW = 1 / 5;
 
 /**

@@ -35,6 +35,18 @@ test('a ratio is the median of the pairs and not the ratio of the medians', () =
   assert.equal(summary.ratio(seconds, 'a', 'ours', 'theirs'), 0.5); // of 0.5, 2 and 0.25; the medians' is 1
 });
 
+test('the ratio to the first system is left out for that one itself, and where they were not measured in one session', () => {
+  assert.deepEqual(
+    ['ours', 'theirs'].map((system) => summary.ratioToFirst(seconds, 'a', system)),
+    ['', '2.00'],
+  );
+  const apart = new Summary([
+    { ...row('ours', 1, 1000), session: 'a' },
+    { ...row('theirs', 1, 2000), session: 'b' },
+  ]);
+  assert.equal(apart.ratioToFirst(seconds, 'a', 'theirs'), '');
+});
+
 test('a ratio over cases pairs runs of the same pair only', () => {
   assert.equal(summary.ratio(seconds, 'b', 'ours', 'ours', 'a'), 0.5);
 });
