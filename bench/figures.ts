@@ -29,7 +29,10 @@ const LINES: readonly Line[] = [
     '300/s, 200 in flight, 10% hang': '10% of 1,000 merchants hang for 30 s at 300 orders/s, 200 calls in flight',
     '300/s, 1,000 in flight, 10% hang': 'the same with 1,000 calls in flight',
     '300/s, 4,000 in flight, 50% hang': 'half of them hang, 4,000 calls in flight',
-    '70% of saturation, 4,000 in flight, 50% hang': 'the same at 70% of what saturates the machine',
+    '70% of saturation, 1,000 in flight, 10% hang':
+      '10% hang at 70% of what saturates the machine, 1,000 calls in flight',
+    '70% of saturation, 4,000 in flight, 50% hang':
+      'half of them hang at 70% of what saturates the machine, 4,000 calls in flight',
   }).map(([of, says]) => ({
     says: `${says}: p99 of the healthy, over that of a run where none hangs`,
     scenario: 'isolation',

@@ -1,7 +1,9 @@
 /**
- * A handler that makes two calls an order: create it at the merchant, then tell the payment. Run it with
+ * A handler that makes two calls an order: create it at the merchant, then tell the payment. In three terminals:
  *
- *     orderlane work --handler examples/create-and-pay.ts --merchants examples/merchants.json
+ *     bin/orderlane merchants
+ *     bin/orderlane work --handler examples/create-and-pay.ts --merchants examples/merchants.json
+ *     bin/orderlane publish --generate 100 --merchants 3
  *
  * Both calls may be made again after a failure, each with its own idempotency key, so that a merchant who honours the key
  * does each once.

@@ -185,7 +185,7 @@ export const SETTINGS: { readonly [Key in keyof Required<Options>]: Setting } = 
     name: 'merchant-concurrency',
     group: 'Isolation',
     describe:
-      'Ceiling of orders in flight per merchant, where the directory does not tell; the limit adapts below it, and no merchant gets more than half of --concurrency',
+      'Ceiling of orders in flight per merchant, where the directory does not tell; the limit adapts below it, and a merchant of weight 1 gets no more than half of --concurrency',
     type: 'integer',
     min: 1,
     max: 65_535,
@@ -352,7 +352,7 @@ export const SETTINGS: { readonly [Key in keyof Required<Options>]: Setting } = 
   admin: {
     name: 'admin',
     group: 'Operation',
-    describe: 'ADDRESS:PORT for /metrics, /livez, /readyz, /lanes and orderlane top; 0 for a free port',
+    describe: 'ADDRESS:PORT for /metrics, /livez, /readyz, /lanes, /stats and orderlane top; 0 for a free port',
     type: 'string',
     expect: 'an IP address or localhost, and a port, such as 127.0.0.1:9464, 0.0.0.0:9464 or [::1]:9464',
     accepts: (value) => parseAdminAddress(value) !== undefined,

@@ -52,6 +52,8 @@ export interface OutcomeEvent {
 export type Settlement = Ending & {
   /** To be published, and confirmed, before the delivery is acknowledged. */
   readonly event?: OutcomeEvent;
+  /** This attempt or an earlier one may have arrived: whoever has the order next goes by its merchant's policy. */
+  readonly possiblySent?: true;
 };
 
 /** Delays are rungs of the ladder. */

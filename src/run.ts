@@ -254,6 +254,7 @@ class Run implements Running {
     for (const timer of this.#timers) clearTimeout(timer);
     this.#directory.stop();
     const dispatcher = this.#dispatcher as Dispatcher;
+    dispatcher.drain(); // what comes back while connections are closed starts no other call
     this.#shards.collect();
     const stats = dispatcher.snapshot();
     const sent = dispatcher.busy;

@@ -356,6 +356,7 @@ function deliveryOf({ number, merchantId, hop, attempt, publishedAt, notBefore }
     returns: 0,
     cameBack: 0,
     confirmFirst: false,
+    possiblySent: false,
     body: '',
     fingerprint: number,
     bytes: BYTES,

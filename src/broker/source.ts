@@ -28,6 +28,8 @@ export interface Delivery {
   readonly cameBack: number;
   /** The handler's `confirm` must be asked before anything is sent. */
   readonly confirmFirst: boolean;
+  /** An attempt at an earlier copy may have arrived. */
+  readonly possiblySent: boolean;
   readonly body: string;
   /** Of the merchant ID and the body: tells a message whose publisher has reused an ID from a redelivery. */
   readonly fingerprint: number;

@@ -20,7 +20,7 @@ const STANDS: ReadonlySet<Gate | undefined> = new Set(['pause', 'breaker', 'hold
 /**
  * How long an order is deferred for, where that has to be guessed: for as long as its merchant has been silent already, so that
  * it seldom comes back in vain, and for a backlog for twice as long at most. Never for less than this, which doubles with each
- * hop, and never for more than a minute.
+ * hop, and never for more than a minute or so.
  */
 const AWAY_MS = 8_000;
 const AWAY_MAX_MS = 64_000;
@@ -116,7 +116,7 @@ export function deferred<T extends Waiting>(
   // It may be answering again, after that.
   const unansweredMs = Math.min(silence, now - lane.answeredAt);
   // How many it serves a second may be wrong.
-  const mostBehindMs = Math.max(AWAY_MS * doublings, Math.min(2 * silence, AWAY_MAX_MS));
+  const mostBehindMs = Math.min(AWAY_MAX_MS, Math.max(AWAY_MS * doublings, 2 * silence));
   const behindMs = Math.min(((lane.waiting + lane.out) * 1000) / lane.servesPerSecond, mostBehindMs);
   const awayMs = Math.min(gate === 'pause' ? PAUSED_MAX_MS : AWAY_MAX_MS, Math.max(AWAY_MS * doublings, unansweredMs));
   const guessedMs = Math.min(Math.max(behindMs, away ? awayMs : 0) * (1 - random / 4), (leftMs * (1 - LEFT)) / 2);

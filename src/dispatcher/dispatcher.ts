@@ -13,10 +13,10 @@ import { noteOutcome } from './failures.ts';
 import { Flight } from './flight.ts';
 import { Gates } from './gates.ts';
 import { Lanes } from './lanes.ts';
-import { type Entry, entryOf, expired, keyOf } from './ledger.ts';
+import { type Entry, entryOf, keyOf } from './ledger.ts';
 import { heldOf, Pressure } from './pressure.ts';
 import { readingsOf, statsOf } from './readings-of.ts';
-import { isNextSuspicious, isSuspicious } from './returns.ts';
+import { isSuspicious } from './returns.ts';
 import { Round } from './round.ts';
 import { Scheduler } from './scheduler.ts';
 import { type SettlementOptions, type SettlementParts, Settlements } from './settlements.ts';
@@ -126,16 +126,10 @@ export class Dispatcher implements Sink {
       );
     }
     lane.usedAt = now;
-    if (entry.possiblySent) {
-      if (!this.#settlements.maySendAgain(entry)) {
-        this.#settlements.settle(
-          entry,
-          { kind: 'ambiguous', reason: 'redelivered, and nobody knows whether it was sent' },
-          now,
-        );
-        return;
-      }
-      entry.confirmFirst ||= lane.merchant.duplicates === 'confirm';
+    const uncertain = entry.possiblySent ? this.#settlements.uncertain(entry) : undefined;
+    if (uncertain !== undefined) {
+      this.#settlements.settle(entry, uncertain, now);
+      return;
     }
     if (delivery.notBeforeAt > now) {
       const delayMs = delivery.notBeforeAt - now;
@@ -146,7 +140,7 @@ export class Dispatcher implements Sink {
       );
       return;
     }
-    if (this.#draining && !mayComeBack(entry)) {
+    if (this.#draining && !this.#settlements.mayComeBack(entry, now)) {
       this.#settlements.release(entry, now);
       return;
     }
@@ -228,7 +222,7 @@ export class Dispatcher implements Sink {
       }
       entry.state = 'waiting';
       if (entry.delivery.epoch <= this.#lostEpoch) this.#settlements.letGo(entry);
-      else if (this.#draining && !mayComeBack(entry)) this.#settlements.release(entry, now);
+      else if (this.#draining && !this.#settlements.mayComeBack(entry, now)) this.#settlements.release(entry, now);
       else if (isSuspicious(entry)) this.#trials.received(entry, now);
       else {
         entry.lane.unshift(entry);
@@ -298,7 +292,7 @@ export class Dispatcher implements Sink {
     const now = this.#parts.clock.now();
     this.#trials.drain(now);
     for (const lane of this.#withWaiting()) {
-      const waiting = lane.keepOnly(mayComeBack);
+      const waiting = lane.keepOnly((entry) => this.#settlements.mayComeBack(entry, now));
       this.#waiting -= waiting.length;
       for (const entry of waiting) this.#settlements.release(entry, now);
     }
@@ -356,13 +350,16 @@ export class Dispatcher implements Sink {
     while (!this.#budget.isFull) {
       const lane = this.#scheduler.next(this.#mayStart);
       if (lane === undefined) {
-        if (this.#budget.hasRoom && this.#parts.shards.anyHasRoom()) this.#parts.source.wantMore();
+        // Where nothing waits, the last tenth of the budget is asked for, too.
+        const isWanted = this.#budget.hasRoom || this.#waiting === 0;
+        if (isWanted && this.#parts.shards.anyHasRoom()) this.#parts.source.wantMore();
         return;
       }
       const entry = lane.shift() as Entry;
       this.#waiting--;
-      if (now < entry.delivery.deadlineAt) this.#flight.start(entry, now);
-      else this.#settlements.settle(entry, expired(entry), now);
+      const instead = this.#settlements.insteadOfSend(entry, now);
+      if (instead === undefined) this.#flight.start(entry, now);
+      else this.#settlements.settle(entry, instead, now);
       noteProgress(lane, now); // its last order, too, is one of a lane that catches up
     }
   }
@@ -392,9 +389,4 @@ export class Dispatcher implements Sink {
   #offer(lane: Lane<Entry> | undefined): void {
     if (lane !== undefined && lane.waiting > 0) this.#scheduler.offer(lane);
   }
-}
-
-/** Whether it may go back to the broker as it is, which counts it as having come back, and perhaps as sent. */
-function mayComeBack({ lane, delivery }: Entry): boolean {
-  return lane.merchant.duplicates === 'idempotent' && !isNextSuspicious(delivery);
 }

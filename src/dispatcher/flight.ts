@@ -27,6 +27,7 @@ export class Flight {
     const { settlements, budget, containment, trials, shards } = this.#parts;
     entry.state = 'in-flight';
     entry.startedAt = now;
+    if (entry.possiblySent) entry.confirmFirst ||= entry.lane.merchant.duplicates === 'confirm';
     settlements.tally.attempts++;
     settlements.tally.waited.observe(now - entry.arrivedAt);
     entry.era = entry.lane.started(now);

@@ -24,7 +24,7 @@ export interface Entry {
   earlier: Entry | undefined;
   later: Entry | undefined;
   confirmFirst: boolean;
-  /** Somebody who is gone may have sent it. */
+  /** An earlier attempt may have arrived, or somebody who is gone may have made one. */
   readonly possiblySent: boolean;
   /** How often it came back without a word of an attempt. */
   readonly returns: number;
@@ -47,7 +47,7 @@ export function entryOf(delivery: Delivery, lane: Lane<Entry>, key: string, isNe
     earlier: undefined,
     later: undefined,
     confirmFirst: delivery.confirmFirst,
-    possiblySent: (isNew && delivery.redelivered) || isSuspicious(delivery),
+    possiblySent: delivery.possiblySent || (isNew && delivery.redelivered) || isSuspicious(delivery),
     // What this process had before was not brought back by a process's death.
     returns: isNew ? returnsOf(delivery) : delivery.returns,
     next: undefined,

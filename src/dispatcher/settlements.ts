@@ -2,9 +2,9 @@ import type { Delivery, Source } from '../broker/source.ts';
 import type { Clock } from '../clock.ts';
 import { ACK, type Outcome, type OutcomeEvent, type Settlement } from '../outcome.ts';
 import type { Deferral } from './deferral.ts';
-import { type Entry, keyOf, Ledger } from './ledger.ts';
+import { type Entry, expired, keyOf, Ledger } from './ledger.ts';
 import { OnLadder } from './on-ladder.ts';
-import { isSuspicious } from './returns.ts';
+import { isNextSuspicious, isSuspicious } from './returns.ts';
 import { type Facts, settlementOf } from './settlement.ts';
 import { Tally } from './tally.ts';
 
@@ -85,7 +85,8 @@ export class Settlements {
 
   settle(entry: Entry, outcome: Outcome, now: number, blamed = false): void {
     const decided = outcome.kind === 'delivered' ? ACK : settlementOf(outcome, this.#facts(entry, now, blamed));
-    const settlement = this.#isTold(decided) ? { ...decided, event: this.#eventOf(entry, outcome, now) } : decided;
+    const told = this.#isTold(decided) ? { ...decided, event: this.#eventOf(entry, outcome, now) } : decided;
+    const settlement = mark(told, entry.possiblySent || outcome.kind === 'ambiguous');
     this.tally.count(outcome, settlement);
     if (settlement.kind !== 'ack') this.#report(entry.delivery, outcome, settlement);
     entry.state = 'settling';
@@ -112,7 +113,8 @@ export class Settlements {
     const decided: Settlement = { kind: 'dead-letter', reason: 'malformed', detail: reason };
     const wall = this.#parts.clock.wall();
     const event = { outcome, receivedAt: wall, endedAt: wall };
-    const settlement = this.#isTold(decided) ? { ...decided, event } : decided;
+    const told = this.#isTold(decided) ? { ...decided, event } : decided;
+    const settlement = mark(told, delivery.redelivered || delivery.possiblySent || isSuspicious(delivery));
     this.tally.count(outcome, settlement);
     this.#report(delivery, outcome, settlement);
     this.#settleApart(keyOf(delivery), delivery, settlement);
@@ -126,8 +128,9 @@ export class Settlements {
 
   /** It was not sent, and comes again; what somebody else may have sent is then as uncertain as now. */
   letGo(entry: Entry): void {
-    // A suspicious one carries that with it; the rest of what is known of it must not be lost.
-    const isUncertain = entry.possiblySent && !isSuspicious(entry.delivery);
+    // What carries that with it needs no such care, and the rest of what is known of it must not be lost.
+    const { delivery } = entry;
+    const isUncertain = entry.possiblySent && !delivery.possiblySent && !isSuspicious(delivery);
     // Before it is here again, another process may have had it, asked, sent it and died. To ask once more costs no send.
     const isAskedFor = entry.lane.merchant.duplicates === 'confirm' && this.#options.canConfirm;
     if (isUncertain || isAskedFor) this.ledger.forget(entry);
@@ -155,11 +158,31 @@ export class Settlements {
     for (const twin of twins) this.#parts.source.settle(twin, ACK);
   }
 
-  /** Whether an order that may have been sent may be sent once more, by its merchant's policy. */
-  maySendAgain(entry: Entry): boolean {
-    const { duplicates, keyWindowMs } = entry.lane.merchant;
-    if (duplicates === 'confirm') return this.#options.canConfirm;
-    return duplicates === 'idempotent' && this.#parts.clock.wall() < entry.delivery.publishedAt + keyWindowMs;
+  /** What comes of an order in place of a send, as it stands now; undefined when it may be sent. */
+  insteadOfSend(entry: Entry, now: number): Outcome | undefined {
+    if (now >= entry.delivery.deadlineAt) return expired(entry);
+    return entry.possiblySent ? this.uncertain(entry) : undefined;
+  }
+
+  /** What comes of an order that may have been sent, where its merchant's policy is not to send it once more. */
+  uncertain({ lane, delivery }: Entry): Outcome | undefined {
+    const { duplicates, keyWindowMs } = lane.merchant;
+    if (duplicates === 'confirm' && this.#options.canConfirm) return undefined;
+    if (duplicates === 'idempotent' && this.#parts.clock.wall() < delivery.publishedAt + keyWindowMs) return undefined;
+    const reason = delivery.possiblySent
+      ? 'an earlier attempt may have arrived'
+      : 'redelivered, and nobody knows whether it was sent';
+    return { kind: 'ambiguous', reason };
+  }
+
+  /**
+   * Whether an order that was not sent may go back to the broker as it is, which counts it as having come back, and perhaps as sent:
+   * only where it may be sent again all the same, for as long as it lives.
+   */
+  mayComeBack({ lane, delivery }: Entry, now: number): boolean {
+    const { duplicates, keyWindowMs } = lane.merchant;
+    if (duplicates !== 'idempotent' || isNextSuspicious(delivery)) return false;
+    return delivery.deadlineAt - now <= delivery.publishedAt + keyWindowMs - this.#parts.clock.wall();
   }
 
   /** It comes again while its dead letter is being published: even if it could be sent by now, it has its end. */
@@ -245,6 +268,10 @@ export class Settlements {
     else if (settlement.kind !== 'ack')
       log.debug({ ...fields, reason: settlement.reason, delayMs: settlement.delayMs }, settlement.kind);
   }
+}
+
+function mark(settlement: Settlement, isPossiblySent: boolean): Settlement {
+  return isPossiblySent && settlement.kind !== 'ack' ? { ...settlement, possiblySent: true } : settlement;
 }
 
 /**

@@ -2,12 +2,12 @@ import type { Gate } from '../stats.ts';
 import type { Delivery } from '../broker/source.ts';
 import { deferred } from './deferral.ts';
 import type { Gates } from './gates.ts';
-import { type Entry, expired } from './ledger.ts';
+import type { Entry } from './ledger.ts';
 import { isCondemned, isSuspicious, isToRunAlone, lostAlone } from './returns.ts';
 import type { SettlementParts, Settlements } from './settlements.ts';
 
 export interface TrialParts extends Pick<SettlementParts, 'random' | 'log'> {
-  readonly settlements: Pick<Settlements, 'settle' | 'release' | 'letGo'>;
+  readonly settlements: Pick<Settlements, 'settle' | 'release' | 'letGo' | 'insteadOfSend'>;
 }
 
 /** How many suspicious orders may be in flight beside each other: as many as can then be tried one by one. */
@@ -175,10 +175,10 @@ export class Trials {
   #mayStart(entry: Entry, gate: Gate | undefined, now: number): boolean {
     const { settlements, random } = this.#parts;
     const { lane, delivery } = entry;
-    if (now < delivery.deadlineAt && gate === undefined) return true;
+    const instead = settlements.insteadOfSend(entry, now);
+    if (instead === undefined && gate === undefined) return true;
     const leftMs = delivery.deadlineAt - now;
-    const outcome = leftMs <= 0 ? expired(entry) : deferred(lane, gate, delivery.hop, leftMs, random(), now);
-    settlements.settle(entry, outcome, now);
+    settlements.settle(entry, instead ?? deferred(lane, gate, delivery.hop, leftMs, random(), now), now);
     return false;
   }
 

@@ -78,10 +78,10 @@ export function outcomeOfError(error: RequestError): ThreadOutcome {
     return { kind: 'ambiguous', reason, status: response.statusCode };
   }
   const kind = fate(error);
-  const status = response === undefined ? {} : { status: response.statusCode };
+  // Without a status: who never ends its answers has not answered, and is a merchant that hangs.
   const reason =
     response === undefined ? reasonOf(error, kind) : `HTTP ${response.statusCode}, then ${reasonOf(error, kind)}`;
-  return kind === 'ambiguous' ? { kind, reason, ...status } : { kind, reason };
+  return { kind, reason };
 }
 
 /**

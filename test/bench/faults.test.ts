@@ -53,6 +53,12 @@ for (const [error, path, name, shows, first = 1] of [
     /as process-crash, and processes died of/,
   ],
   ['an event ID that changes', 'broker/codec/cloud-event.ts', 'event-id-by-chance', /both tell/],
+  [
+    'an attempt that later copies do not know of',
+    'broker/rabbitmq/republish.ts',
+    'possibly-sent-forgotten',
+    /had forgotten its key/,
+  ],
 ] as const) {
   test(`${error} is found within 1,000 seeds`, async (t) => {
     const last = (await untilFound({ first, seeds: 1000, broken: { [path]: planted(name) } })).at(-1);

@@ -27,6 +27,7 @@ type Message = Pick<
   | 'returns'
   | 'cameBack'
   | 'confirmFirst'
+  | 'possiblySent'
   | 'deadlineAt'
   | 'notBeforeAt'
 > & { readonly redelivered: boolean; readonly by: number };
@@ -185,6 +186,7 @@ function copyOf(given: Delivery, settlement: Extract<Settlement, { kind: 'retry'
     returns: countHeader(headers, HEADER.returns, 0),
     cameBack: 0,
     confirmFirst: headers[HEADER.confirmFirst] === true,
+    possiblySent: headers[HEADER.possiblySent] === true,
     deadlineAt: given.deadlineAt,
     notBeforeAt: notBefore === undefined ? 0 : START + (notBefore - WALL),
     redelivered: false,
@@ -397,6 +399,7 @@ class World {
       returns: 0,
       cameBack: 0,
       confirmFirst: false,
+      possiblySent: false,
       deadlineAt: this.clock.now() + 300_000,
       notBeforeAt: 0,
       redelivered: false,

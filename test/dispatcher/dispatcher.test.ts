@@ -79,6 +79,16 @@ test('a shard that is not ready is handed nothing, and all that waited when it i
   assert.equal(rig.handed(), 'a1 a2');
 });
 
+test('the last tenth of the budget is asked for where nothing waits, and not while something does', () => {
+  const rig = new Rig({ concurrency: 10 }, ...'abcdefghi'.split('').map((id) => ({ id, concurrency: 1 })));
+  rig.receiveAll('a1 b1 c1 d1 e1 f1 g1 h1');
+  const { wanted } = rig.source;
+  rig.receiveAll('i1');
+  assert.equal(rig.source.wanted, wanted + 1, 'nine of ten are in flight, and nothing waits');
+  rig.receiveAll('i2');
+  assert.equal(rig.source.wanted, wanted + 1, 'i2 waits for i1');
+});
+
 test('what a thread is behind with waits in its lanes, and others go on; more is wanted as long as one of them is not', () => {
   const rig = new Rig({}, { id: 'a' }, { id: 'b' });
   rig.shards.places.set('b', 1);

@@ -3,6 +3,7 @@ import { test } from 'node:test';
 import type { MessageProperties } from 'amqplib';
 import { HEADER } from '../../src/broker/codec/headers.ts';
 import { keptOf } from '../../src/broker/rabbitmq/kept.ts';
+import type { Delivery } from '../../src/broker/source.ts';
 import { republish } from '../../src/broker/rabbitmq/republish.ts';
 import { START, WALL } from '../helpers/deliveries.ts';
 import { Rig } from './neighbours.ts';
@@ -203,24 +204,106 @@ test('an order that must be asked for first is still to be when its channel was 
   assert.equal(rig.entry('a2').confirmFirst, true);
 });
 
-test('an order that must be asked for first is still to be when it comes back from a deferral', () => {
-  const deferred = (rig: Rig): void => {
-    const { delivery, settlement } = rig.source.settled.at(-1) as (typeof rig.source.settled)[number];
-    assert.ok(settlement.kind === 'defer');
-    const properties = { headers: {} } as MessageProperties;
-    const { headers } = republish('orders', delivery, keptOf(properties), settlement, 'me', {
-      wall: WALL,
-      deadline: WALL + 1,
-    }).properties;
-    assert.equal(headers[HEADER.confirmFirst], true);
+/** The copy that the last settlement has put on the ladder, as the next reader has it. */
+function next(rig: Rig): Partial<Delivery> {
+  const { delivery, settlement } = rig.source.settled.at(-1) as (typeof rig.source.settled)[number];
+  assert.ok(settlement.kind === 'defer' || settlement.kind === 'retry');
+  const times = { wall: WALL, deadline: WALL + 1 };
+  const kept = keptOf({ headers: {} } as MessageProperties);
+  const { headers } = republish('orders', delivery, kept, settlement, 'me', times).properties;
+  return {
+    ...delivery,
+    hop: delivery.hop + 1,
+    confirmFirst: headers[HEADER.confirmFirst] === true,
+    possiblySent: headers[HEADER.possiblySent] === true,
+    redelivered: false,
+    cameBack: 0,
+    notBeforeAt: 0,
   };
+}
+
+test('an order that must be asked for first is still to be when it comes back from a deferral', () => {
   const draining = new Rig({ concurrency: 1 }, { duplicates: 'confirm' });
   draining.receive({ identity: 'a1' });
   draining.receive({ identity: 'a2', redelivered: true });
   draining.dispatcher.drain();
-  deferred(draining);
 
   const early = new Rig({}, { duplicates: 'confirm' });
-  early.receive({ identity: 'a3', redelivered: true, hop: 1, notBeforeAt: START + 5000 });
-  deferred(early);
+  early.receive({ identity: 'a2', redelivered: true, hop: 1, notBeforeAt: START + 5000 });
+  for (const rig of [draining, early]) {
+    const another = new Rig({}, { duplicates: 'confirm' });
+    another.receive(next(rig));
+    assert.equal(another.entry('a2').confirmFirst, true);
+  }
+});
+
+test('what an attempt may have sent, and what somebody else may have, is known to every later copy', () => {
+  const tried = new Rig();
+  tried.receive({ identity: 'a1' });
+  tried.end('a1', { kind: 'ambiguous', reason: 'reset' });
+  const redelivered = new Rig();
+  redelivered.receive({ identity: 'a1', redelivered: true, hop: 1, notBeforeAt: START + 5000 });
+  const refused = new Rig({ maxAttempts: 1 });
+  refused.receive({ identity: 'a1' });
+  refused.end('a1', { kind: 'ambiguous', reason: 'reset' });
+  assert.partialDeepStrictEqual(refused.lastSettlement(), { reason: 'max-attempts', possiblySent: true });
+  const unknown = new Rig();
+  unknown.receive({ identity: 'a1', merchantId: 'nobody', redelivered: true });
+  assert.partialDeepStrictEqual(unknown.lastSettlement(), { reason: 'malformed', possiblySent: true });
+  for (const rig of [tried, redelivered]) {
+    const later = new Rig();
+    later.receive(next(rig));
+    later.end('a1', { kind: 'not-sent', reason: 'refused' });
+    assert.equal(next(later).possiblySent, true);
+  }
+  const plain = new Rig();
+  plain.receive({ identity: 'a1' });
+  plain.end('a1', { kind: 'not-sent', reason: 'refused' });
+  assert.equal(next(plain).possiblySent, false);
+});
+
+test('the policy of the moment decides about a copy of which an earlier one may have arrived', () => {
+  for (const [duplicates, canConfirm, settled] of [
+    ['idempotent', true, []],
+    ['confirm', true, []],
+    ['confirm', false, ['a1 park']],
+    ['never', true, ['a1 park']],
+  ] as const) {
+    const rig = new Rig({ canConfirm }, { duplicates });
+    rig.receive({ identity: 'a1', hop: 1, attempt: 2, possiblySent: true });
+    assert.deepEqual(rig.settled(), settled, duplicates);
+    if (settled.length === 0) assert.equal(rig.entry('a1').confirmFirst, duplicates === 'confirm');
+  }
+});
+
+test('an order that waits for its turn until its merchant has forgotten its key, or has another policy, is not sent again', () => {
+  for (const change of ['time', 'policy'] as const) {
+    const rig = new Rig({ concurrency: 1 }, { keyWindowMs: 60_000 });
+    rig.receive({ identity: 'a1' });
+    rig.receive({ identity: 'a2', hop: 1, possiblySent: true });
+    rig.receive({ identity: 'a3', hop: 1 });
+    if (change === 'time') rig.clock.pass(60_000);
+    else {
+      rig.have({ duplicates: 'never' });
+      rig.dispatcher.directoryChanged();
+    }
+    rig.end('a1');
+    assert.deepEqual(rig.settled(), ['a1 ack', 'a2 park'], change);
+    rig.end('a3');
+    rig.source.confirm(rig.dispatcher);
+    rig.assertAtRest();
+  }
+});
+
+test('an order that was not sent goes back as it is only where its merchant will know its key as long as it lives', () => {
+  for (const [keyWindowMs, settled] of [
+    [600_000, []],
+    [599_999, ['a2 defer']],
+  ] as const) {
+    const rig = new Rig({ concurrency: 1 }, { keyWindowMs });
+    rig.receive({ identity: 'a1' });
+    rig.receive({ identity: 'a2' });
+    rig.dispatcher.drain();
+    assert.deepEqual(rig.settled(), settled);
+  }
 });

@@ -44,6 +44,7 @@ export function delivery(fields: Partial<Delivery> = {}): Delivery {
     returns: 0,
     cameBack: fields.redelivered === true ? 1 : 0,
     confirmFirst: false,
+    possiblySent: false,
     body,
     fingerprint: crc32(body, crc32(fields.merchantId ?? 'pizza')),
     bytes: Buffer.byteLength(body),

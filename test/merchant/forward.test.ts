@@ -158,7 +158,7 @@ test('a 2xx whose body is cut off by the server is ambiguous', async (t) => {
   const { outcome } = await send(clientOf(t), stub.origin);
   assert.equal(outcome.kind, 'ambiguous');
   assert.match(reasonOf(outcome), /^HTTP 200, then /);
-  assert.equal((outcome as { status?: number }).status, 200);
+  assert.equal((outcome as { status?: number }).status, undefined, 'who never ends its answers has not answered');
 });
 
 test('a silent merchant is ambiguous when the attempt’s time is over', async (t) => {
@@ -177,7 +177,6 @@ test('a 2xx whose body trickles is bounded by the attempt’s time, and ambiguou
   assert.deepEqual(outcome, {
     kind: 'ambiguous',
     reason: 'HTTP 200, then no complete answer within 100 ms',
-    status: 200,
   });
 });
 

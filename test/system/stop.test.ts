@@ -8,7 +8,7 @@ import { withBroker } from '../helpers/broker.ts';
 import { startCommand } from '../helpers/command.ts';
 import { backlog, Collected, type Message, put } from '../helpers/queues.ts';
 import { type Reply, Target } from '../helpers/target.ts';
-import type { Scope } from '../helpers/worker.ts';
+import { type Scope, startWorker } from '../helpers/worker.ts';
 
 const broker = await withBroker();
 const scratch = mkdtempSync(join(tmpdir(), 'orderlane-test-'));
@@ -86,6 +86,25 @@ describe('work', { concurrency: 3 }, () => {
     assert.deepEqual(await backlog(broker, queue), { [queue]: 40 });
   });
 
+  test('a stop at once gives back what was not sent as not sent', async (t) => {
+    const queue = broker.queueName();
+    const target: Target = await Target.start(t, () => (target.received.length <= 5 ? 'silent' : { status: 200 }));
+    const merchants = join(scratch, `${queue}.json`);
+    const entry = { url: target.urlTemplate, duplicates: 'never', concurrency: 5 };
+    writeFileSync(merchants, JSON.stringify({ merchants: { 'm-0': entry } }));
+    const options = { broker: [broker.url], queue, merchants, statsIntervalMs: 50 };
+    const worker = await startWorker(t, options);
+    await put(broker, queue, ...orders(10, 1));
+    await worker.log.until((line) => (line['counts'] as { waiting: number } | undefined)?.waiting === 5);
+    worker.stop();
+    await worker.done;
+
+    const again = await startWorker(t, { ...options, drain: true });
+    await again.done;
+    assert.equal(distinct(target), 10);
+    assert.deepEqual(await backlog(broker, queue), { [`${queue}.ambiguous`]: 5 });
+  });
+
   test('ends with 0 on SIGTERM while it still waits for the broker', async (t) => {
     const command = startCommand(t, [
       'work',
@@ -154,7 +173,7 @@ describe('work', { concurrency: 3 }, () => {
     const file = join(scratch, 'once.json');
     const gate = Promise.withResolvers<Reply>();
     const target = await Target.start(t, () => gate.promise);
-    const merchant = { url: target.urlTemplate, duplicates: 'never', concurrency: 1 };
+    const merchant = { url: target.urlTemplate, duplicates: 'never', concurrency: 5 };
     writeFileSync(file, JSON.stringify({ allowHosts: ['127.0.0.1'], merchants: { 'm-0': merchant } }));
     const command = await work(t, queue, '--merchants', file);
     await put(broker, queue, ...orders(2, 1));

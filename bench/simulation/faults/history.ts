@@ -57,6 +57,8 @@ interface Announcement {
   };
 }
 
+/** How long an order that was handed to its thread may take to leave: the thread may stand still, and connecting takes time. */
+const HANDED_MS = 8_000;
 /** How much later than allowed a frozen deadline may let a send begin: headers are whole milliseconds. */
 const ROUNDING_MS = 2;
 
@@ -269,12 +271,14 @@ export class History {
     life.sends.set(key, sends);
     const known = [...copies.values()].filter((attempts) => attempts.has(attempt)).length;
     if (sends > known) this.found(`attempt ${attempt} of #${number} was sent ${sends} times by one process`);
-    const { duplicates } = stage().merchants.entry(message.merchantId);
+    const { duplicates, keyWindowMs } = stage().merchants.entry(message.merchantId);
     // Who has died may have left two copies, which nobody can tell apart any more; one copy comes again with its flag.
     const alone = (message.orphaned === 0 && message.twins === 0) || copies.size === 1;
-    if (duplicates !== 'idempotent' && alone && life.maybe.has(number)) {
+    const isAgain = alone && life.maybe.has(number);
+    if (isAgain && duplicates !== 'idempotent')
       this.found(`#${number} was sent again to a merchant with '${duplicates}', and may be there already`);
-    }
+    if (isAgain && duplicates === 'idempotent' && stage().time.now() > message.publishedAt + keyWindowMs + HANDED_MS)
+      this.found(`#${number} was sent again when its merchant had forgotten its key, and may be there already`);
     life.maybe.add(number);
   }
 

@@ -1,6 +1,6 @@
 /**
- * Message headers that orderlane reads and writes. The first group is anybody's to set; the `orderlane_` ones are our
- * own, written when a message is republished.
+ * Message headers that orderlane reads and writes. The `orderlane_` ones and `not_before` are our own, written when a message is
+ * republished; the others are anybody's to set.
  */
 export const HEADER = {
   orderId: 'order_id',
@@ -16,6 +16,7 @@ export const HEADER = {
   attempt: 'orderlane_attempt',
   crashes: 'orderlane_crashes',
   confirmFirst: 'orderlane_confirm_first',
+  possiblySent: 'orderlane_possibly_sent',
   /** How often it has ended: dead-lettered or parked. */
   ends: 'orderlane_ends',
   /** How often copies of it came back without a word of an attempt. */

@@ -17,6 +17,7 @@ export interface Decoded {
   crashes: number;
   returns: number;
   confirmFirst: boolean;
+  possiblySent: boolean;
   body: string;
   fingerprint: number;
   publishedAt: number;
@@ -93,6 +94,7 @@ export class JsonCodec {
       crashes: countHeader(headers, HEADER.crashes, 0),
       returns: hop === 0 ? 0 : countHeader(headers, HEADER.returns, 0),
       confirmFirst: headers[HEADER.confirmFirst] === true,
+      possiblySent: headers[HEADER.possiblySent] === true,
       body: '',
       fingerprint: 0,
       publishedAt,

@@ -300,13 +300,15 @@ export class Consumer {
     if (this.#stopping || live.changing) return;
     if (live.prefetch > 0) this.#change(live, () => this.#cancel(live));
     else if (live.bytes <= this.capacityBytes) {
-      const fit = Math.min(this.#fit(this.#meanBytes), this.#room(live));
+      const free = Math.floor((windowBytes - live.bytes) / Math.max(1, this.#meanBytes));
+      // One that is larger than the window comes alone.
+      const fit = Math.min(live.bytes === 0 ? this.#fit(this.#meanBytes) : free, this.#room(live));
       if (fit > 0) this.#change(live, () => this.#consume(live, fit));
     }
   }
 
   #grow(live: Live): void {
-    const fit = Math.min(this.#fit(this.#typicalBytes(live)), this.#room(live));
+    const fit = Math.min(this.#fit(this.#typicalBytes(live)) - left(live), this.#room(live));
     const least = Math.min(this.#options.prefetch, live.prefetch * LEAST_GROWTH);
     if (fit < least) return;
     this.#change(live, () => this.#consume(live, Math.min(fit, live.prefetch * GROWTH)));

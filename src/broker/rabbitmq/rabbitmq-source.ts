@@ -282,6 +282,7 @@ export class RabbitmqSource implements Source {
       returns: decoded.returns,
       cameBack: this.#cameBack(message),
       confirmFirst: decoded.confirmFirst,
+      possiblySent: decoded.possiblySent,
       body: decoded.body,
       fingerprint: decoded.fingerprint,
       bytes: message.content.length,

@@ -41,6 +41,7 @@ export function republish(
     headers[HEADER.publishedAt] = delivery.publishedAt;
     headers[HEADER.deadline] = Math.round(times.deadline);
   }
+  if (settlement.possiblySent === true) headers[HEADER.possiblySent] = true;
   switch (settlement.kind) {
     case 'retry':
     case 'defer': {
@@ -102,7 +103,10 @@ export function replayed(
   headers[HEADER.replayedAt] = replay.wall;
   headers[HEADER.replayedFrom] = from;
   headers[HEADER.replayedWhy] = brief(replay.why);
-  // It may have been sent: a handler that can ask the merchant is to ask first.
-  if (letter.reason === 'ambiguous') headers[HEADER.confirmFirst] = true;
+  if (letter.reason === 'ambiguous') {
+    // Whoever sends it back has decided that it may be sent; a handler that can ask the merchant is to ask first all the same.
+    delete headers[HEADER.possiblySent];
+    headers[HEADER.confirmFirst] = true;
+  }
   return carried(keptOf(properties), headers);
 }

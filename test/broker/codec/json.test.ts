@@ -42,6 +42,7 @@ test('an order that is nothing but JSON is read by its body', () => {
     crashes: 0,
     returns: 0,
     confirmFirst: false,
+    possiblySent: false,
     body: text,
     fingerprint: crc32(text, crc32('pizza')),
     publishedAt: WALL,
@@ -312,6 +313,10 @@ test('a republished message is what its headers say, and ours when this process 
   assert.equal(decode(BODY, { headers: { ...headers, orderlane_by: 'another process' } }).ours, false);
   assert.equal(decode(BODY, { headers: { ...headers, orderlane_hop: 0 } }).ours, false);
   assert.equal(decode(BODY, { headers: { orderlane_confirm_first: 'true' } }).confirmFirst, false);
+  for (const given of [true, 'true', 1]) {
+    const { possiblySent } = decode(BODY, { headers: { orderlane_possibly_sent: given } });
+    assert.equal(possiblySent, given === true);
+  }
 });
 
 test('an ID that cannot be one is told by its kind, and a number too large by what to do', () => {

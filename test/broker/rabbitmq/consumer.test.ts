@@ -151,9 +151,17 @@ test('a full window stops the consumer, and it goes on when a quarter is free, w
   rig.ack();
   assert.deepEqual(channel.calls, [], '1000 bytes are in hand');
   rig.ack();
-  assert.deepEqual(channel.calls, ['prefetch 3']);
+  assert.deepEqual(channel.calls, ['prefetch 1'], '750 bytes are in hand');
   await turn();
-  assert.deepEqual(channel.calls, ['prefetch 3', 'consume orders']);
+  assert.deepEqual(channel.calls.splice(0), ['prefetch 1', 'consume orders']);
+  channel.deliver(250);
+  rig.consumer.wantMore();
+  await turn();
+  assert.deepEqual(channel.calls, [], 'the window is full, and not exceeded');
+  for (let i = 0; i < 3; i++) rig.ack();
+  rig.consumer.wantMore();
+  await turn();
+  assert.deepEqual(channel.calls, ['prefetch 2', 'consume orders'], 'those of before the cancel are gone');
 });
 
 test('one message larger than the window is taken, alone', async () => {

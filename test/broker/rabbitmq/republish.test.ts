@@ -3,8 +3,9 @@ import { test } from 'node:test';
 import type { MessageProperties } from 'amqplib';
 import { JsonCodec } from '../../../src/broker/codec/json.ts';
 import { keptOf } from '../../../src/broker/rabbitmq/kept.ts';
-import { type Republished, republish } from '../../../src/broker/rabbitmq/republish.ts';
+import { type Republished, replayed, republish } from '../../../src/broker/rabbitmq/republish.ts';
 import type { Delivery } from '../../../src/broker/source.ts';
+import type { DeadLetter } from '../../../src/dead-letter.ts';
 import type { Settlement } from '../../../src/outcome.ts';
 import { delivery, HandClock, START, WALL } from '../../helpers/deliveries.ts';
 
@@ -96,6 +97,30 @@ test('a dead letter and a parked order end where they are, with the reason and t
       },
     });
   }
+});
+
+test('every copy says that an earlier one may have arrived, wherever it goes, and so does what is made of that copy', () => {
+  for (const settlement of [RETRY, DEFER, DEAD, PARK]) {
+    const { headers } = republished({ ...settlement, possiblySent: true }).properties;
+    assert.equal(headers['orderlane_possibly_sent'], true, settlement.kind);
+    const later = republished(settlement, GIVEN, properties({ headers })).properties.headers;
+    assert.equal(later['orderlane_possibly_sent'], true, settlement.kind);
+    assert.equal('orderlane_possibly_sent' in republished(settlement).properties.headers, false, settlement.kind);
+  }
+});
+
+test('a replay says that an earlier copy may have arrived, unless that is what its operator has decided about', () => {
+  const headers = { orderlane_possibly_sent: true, orderlane_confirm_first: false };
+  const ofReason = (reason: string): Record<string, unknown> => {
+    const letter = { identity: 'mid', hop: 5, reason } as DeadLetter;
+    const times = { wall: WALL, deadline: DEADLINE, why: 'mended' };
+    return replayed('orders.dead', letter, properties({ headers }), 'dlq-1', times).headers as Record<string, unknown>;
+  };
+  for (const reason of ['max-attempts', 'expired', 'malformed', 'handler-error', 'thread-crash', 'process-crash']) {
+    assert.equal(ofReason(reason)['orderlane_possibly_sent'], true, reason);
+  }
+  assert.partialDeepStrictEqual(ofReason('ambiguous'), { orderlane_confirm_first: true });
+  assert.equal('orderlane_possibly_sent' in ofReason('ambiguous'), false);
 });
 
 test('of what cannot be read nothing is made up: no ID, time or deadline is written beside its own', () => {

@@ -25,14 +25,14 @@ test('open files are judged by the calls in flight, and with the connections kep
 
 test('memory is judged by calls, threads and a full window, against what is allowed here', () => {
   const judged = (memoryBytes: number): string => memoryCheck(budget, { ...machine, memoryBytes }).verdict;
-  // 90 + 2 x 34 + 4000 x 0.045 + 10000 x 0.002 = 358 MB, and 250 MB of bodies.
+  // 90 + 2 x 160 + 4000 x 0.045 + 10000 x 0.002 = 610 MB, and 250 MB of bodies.
   assert.deepEqual(
-    [0.35, 0.36, 0.75, 0.77].map((each) => judged(each * GB)),
+    [0.6, 0.62, 0.95, 0.96].map((each) => judged(each * GB)),
     ['fail', 'warn', 'warn', 'ok'],
   );
   assert.match(
     memoryCheck(budget, { ...machine, memoryBytes: 0.3 * GB }).what,
-    /358 MB.*more than the 300 MB allowed here/,
+    /610 MB.*more than the 300 MB allowed here/,
   );
 });
 
