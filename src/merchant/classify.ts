@@ -78,10 +78,11 @@ export function outcomeOfError(error: RequestError): ThreadOutcome {
     return { kind: 'ambiguous', reason, status: response.statusCode };
   }
   const kind = fate(error);
-  // Without a status: who never ends its answers has not answered, and is a merchant that hangs.
-  const reason =
-    response === undefined ? reasonOf(error, kind) : `HTTP ${response.statusCode}, then ${reasonOf(error, kind)}`;
-  return { kind, reason };
+  if (response === undefined) return { kind, reason: reasonOf(error, kind) };
+  const reason = `HTTP ${response.statusCode}, then ${reasonOf(error, kind)}`;
+  // Who says too much has answered; who never ends has not, and is a merchant that hangs.
+  const answered = kind === 'ambiguous' && error.cause instanceof AnswerTooLarge;
+  return answered ? { kind, reason, status: response.statusCode } : { kind, reason };
 }
 
 /**
