@@ -4,6 +4,7 @@ import { pathToFileURL } from 'node:url';
 import { type AdminParts, AdminServer } from './admin/server.ts';
 import { parseAdminAddress } from './admin-address.ts';
 import { RabbitmqSource } from './broker/rabbitmq/rabbitmq-source.ts';
+import { within } from './broker/rabbitmq/within.ts';
 import { systemClock } from './clock.ts';
 import { Dispatcher } from './dispatcher/dispatcher.ts';
 import type { ShardEvents } from './dispatcher/shard.ts';
@@ -38,7 +39,7 @@ export interface Running {
   readonly done: Promise<Ended>;
   /** Takes no more, finishes what is being sent, and ends within `shutdownTimeoutMs`. Safe twice. */
   drain(): void;
-  /** Stops now; what is unfinished goes back to the broker. Safe twice. */
+  /** Stops without waiting for calls that are under way; what is unfinished goes back to the broker. Safe twice. */
   stop(): void;
   stats(): Stats;
 }
@@ -250,11 +251,16 @@ class Run implements Running {
 
   async #end(timedOut: boolean): Promise<void> {
     if (this.#phase === 'ended') return;
+    const wasDraining = this.#phase === 'draining';
     this.#phase = 'ended';
     for (const timer of this.#timers) clearTimeout(timer);
     this.#directory.stop();
     const dispatcher = this.#dispatcher as Dispatcher;
-    dispatcher.drain(); // what comes back while connections are closed starts no other call
+    if (!wasDraining) {
+      dispatcher.drain(); // what comes back meanwhile starts no other call
+      // Else what is given back is taken in again; and only so the last acks are waited for.
+      await within(STOP_LIMIT_MS, 'the end of the consumers', this.#source.stopConsuming()).catch(() => undefined);
+    }
     this.#shards.collect();
     const stats = dispatcher.snapshot();
     const sent = dispatcher.busy;

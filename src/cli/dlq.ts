@@ -162,8 +162,9 @@ async function replay(run: Run): Promise<void> {
     {
       publish: ({ body, properties }, letter, done) => {
         const wall = systemClock.wall();
-        const times = { wall, deadline: wall + options.deadlineMs, why: plan.why };
-        session.publish(body, replayed(run.queue, letter, properties, session.instance, times), () => {
+        const isParked = plan.from === 'ambiguous';
+        const of = { wall, deadline: wall + options.deadlineMs, why: plan.why, isParked };
+        session.publish(body, replayed(run.queue, letter, properties, session.instance, of), () => {
           report.changed++;
           done();
         });

@@ -109,13 +109,13 @@ export class Dispatcher implements Sink {
     if (known === 'joined') return;
     this.#settlements.tally.received++;
     if (delivery.malformed !== undefined) {
-      this.#settlements.refuse(delivery, delivery.malformed);
+      this.#settlements.refuse(delivery, delivery.malformed, known === 'new');
       return;
     }
     if (delivery.ours) this.#settlements.ladder.isBack(key);
     const lane = this.#lanes.of(delivery.merchantId);
     if (lane === undefined) {
-      this.#settlements.refuse(delivery, `unknown merchant '${delivery.merchantId}'`);
+      this.#settlements.refuse(delivery, `unknown merchant '${delivery.merchantId}'`, known === 'new');
       return;
     }
     const entry = entryOf(delivery, lane, key, known === 'new', now);

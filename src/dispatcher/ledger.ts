@@ -24,7 +24,6 @@ export interface Entry {
   earlier: Entry | undefined;
   later: Entry | undefined;
   confirmFirst: boolean;
-  /** An earlier attempt may have arrived, or somebody who is gone may have made one. */
   readonly possiblySent: boolean;
   /** How often it came back without a word of an attempt. */
   readonly returns: number;
@@ -47,11 +46,16 @@ export function entryOf(delivery: Delivery, lane: Lane<Entry>, key: string, isNe
     earlier: undefined,
     later: undefined,
     confirmFirst: delivery.confirmFirst,
-    possiblySent: delivery.possiblySent || (isNew && delivery.redelivered) || isSuspicious(delivery),
+    possiblySent: isPossiblySent(delivery, isNew),
     // What this process had before was not brought back by a process's death.
     returns: isNew ? returnsOf(delivery) : delivery.returns,
     next: undefined,
   };
+}
+
+/** Whether an earlier attempt may have arrived, or somebody who is gone may have made one. */
+export function isPossiblySent(delivery: Delivery, isNew: boolean): boolean {
+  return delivery.possiblySent || (isNew && delivery.redelivered) || isSuspicious(delivery);
 }
 
 /** What comes of an order whose deadline has passed. */

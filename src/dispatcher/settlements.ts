@@ -2,7 +2,7 @@ import type { Delivery, Source } from '../broker/source.ts';
 import type { Clock } from '../clock.ts';
 import { ACK, type Outcome, type OutcomeEvent, type Settlement } from '../outcome.ts';
 import type { Deferral } from './deferral.ts';
-import { type Entry, expired, keyOf, Ledger } from './ledger.ts';
+import { type Entry, expired, isPossiblySent, keyOf, Ledger } from './ledger.ts';
 import { OnLadder } from './on-ladder.ts';
 import { isNextSuspicious, isSuspicious } from './returns.ts';
 import { type Facts, settlementOf } from './settlement.ts';
@@ -107,14 +107,14 @@ export class Settlements {
     }
   }
 
-  /** For what cannot be put in a lane. */
-  refuse(delivery: Delivery, reason: string): void {
+  /** For what cannot be put in a lane; `isNew` when this process never had the copy before. */
+  refuse(delivery: Delivery, reason: string, isNew: boolean): void {
     const outcome: Outcome = { kind: 'malformed', reason };
     const decided: Settlement = { kind: 'dead-letter', reason: 'malformed', detail: reason };
     const wall = this.#parts.clock.wall();
     const event = { outcome, receivedAt: wall, endedAt: wall };
     const told = this.#isTold(decided) ? { ...decided, event } : decided;
-    const settlement = mark(told, delivery.redelivered || delivery.possiblySent || isSuspicious(delivery));
+    const settlement = mark(told, isPossiblySent(delivery, isNew));
     this.tally.count(outcome, settlement);
     this.#report(delivery, outcome, settlement);
     this.#settleApart(keyOf(delivery), delivery, settlement);

@@ -80,9 +80,8 @@ export function outcomeOfError(error: RequestError): ThreadOutcome {
   const kind = fate(error);
   if (response === undefined) return { kind, reason: reasonOf(error, kind) };
   const reason = `HTTP ${response.statusCode}, then ${reasonOf(error, kind)}`;
-  // Who says too much has answered; who never ends has not, and is a merchant that hangs.
-  const answered = kind === 'ambiguous' && error.cause instanceof AnswerTooLarge;
-  return answered ? { kind, reason, status: response.statusCode } : { kind, reason };
+  // Who never ends an answer has not answered, and is a merchant that hangs.
+  return kind === 'ambiguous' && !isTimeOver(error) ? { kind, reason, status: response.statusCode } : { kind, reason };
 }
 
 /**
@@ -96,6 +95,12 @@ function fate(error: RequestError): 'failed' | 'not-sent' | 'ambiguous' {
   if (request?.reusedSocket === true) return 'ambiguous';
   const secure = String(request?.options.url).startsWith('https:');
   return (secure ? timings.secureConnect : timings.connect) === undefined ? 'not-sent' : 'ambiguous';
+}
+
+/** The attempt's time was over, or the attempt, and not the merchant or what it said. */
+function isTimeOver(error: RequestError): boolean {
+  if (error instanceof TimeoutError || error.cause instanceof TimeIsOver) return true;
+  return error instanceof AbortError && !(error.cause instanceof AnswerTooLarge);
 }
 
 function reasonOf(error: RequestError, kind: 'failed' | 'not-sent' | 'ambiguous'): string {

@@ -88,21 +88,22 @@ describe('work', { concurrency: 3 }, () => {
 
   test('a stop at once gives back what was not sent as not sent', async (t) => {
     const queue = broker.queueName();
-    const target: Target = await Target.start(t, () => (target.received.length <= 5 ? 'silent' : { status: 200 }));
+    const target: Target = await Target.start(t, () => (target.received.length <= 200 ? 'silent' : { status: 200 }));
     const merchants = join(scratch, `${queue}.json`);
     const entry = { url: target.urlTemplate, duplicates: 'never', concurrency: 5 };
-    writeFileSync(merchants, JSON.stringify({ merchants: { 'm-0': entry } }));
+    const entries = Object.fromEntries(Array.from({ length: 40 }, (_, n) => [`m-${n}`, entry]));
+    writeFileSync(merchants, JSON.stringify({ merchants: entries }));
     const options = { broker: [broker.url], queue, merchants, statsIntervalMs: 50 };
     const worker = await startWorker(t, options);
-    await put(broker, queue, ...orders(10, 1));
-    await worker.log.until((line) => (line['counts'] as { waiting: number } | undefined)?.waiting === 5);
+    await put(broker, queue, ...orders(400, 40));
+    await worker.log.until((line) => (line['counts'] as { waiting: number } | undefined)?.waiting === 200);
     worker.stop();
     await worker.done;
 
     const again = await startWorker(t, { ...options, drain: true });
     await again.done;
-    assert.equal(distinct(target), 10);
-    assert.deepEqual(await backlog(broker, queue), { [`${queue}.ambiguous`]: 5 });
+    assert.deepEqual([distinct(target), target.receipts.duplicates], [400, 0]);
+    assert.deepEqual(await backlog(broker, queue), { [`${queue}.ambiguous`]: 200 });
   });
 
   test('ends with 0 on SIGTERM while it still waits for the broker', async (t) => {
@@ -173,7 +174,7 @@ describe('work', { concurrency: 3 }, () => {
     const file = join(scratch, 'once.json');
     const gate = Promise.withResolvers<Reply>();
     const target = await Target.start(t, () => gate.promise);
-    const merchant = { url: target.urlTemplate, duplicates: 'never', concurrency: 5 };
+    const merchant = { url: target.urlTemplate, duplicates: 'never', concurrency: 1 };
     writeFileSync(file, JSON.stringify({ allowHosts: ['127.0.0.1'], merchants: { 'm-0': merchant } }));
     const command = await work(t, queue, '--merchants', file);
     await put(broker, queue, ...orders(2, 1));

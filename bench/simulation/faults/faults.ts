@@ -18,6 +18,7 @@ export const FAULTS = [
   'process-stalls',
   'SIGKILL',
   'SIGTERM',
+  'stop',
   'merchant',
   'directory',
 ] as const;
@@ -123,6 +124,11 @@ export function strike(fault: Fault, stage: Stage): boolean {
       if (!process.isReady) return false;
       say(process.actor.name);
       process.drain();
+      return true;
+    case 'stop':
+      if (!process.isReady) return false;
+      say(process.actor.name);
+      process.stop();
       return true;
     case 'merchant':
       merchants.turn();

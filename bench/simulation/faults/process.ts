@@ -100,6 +100,13 @@ export class Process {
     time.after(0, () => this.#running?.drain(), this.actor);
   }
 
+  /** As its program ends it, or a shard that fails for good: without waiting for calls. */
+  stop(): void {
+    const { time } = stage();
+    this.#drainedAt = time.now();
+    time.after(0, () => this.#running?.stop(), this.actor);
+  }
+
   /** As at SIGKILL, or when it has ended: its threads end with it, its sockets are closed by the system. */
   kill(): void {
     const { dice } = stage();

@@ -38,7 +38,7 @@ const [FAULTS_MS, END_MS] = [30_000, 400_000];
 const POISON_EVERY = 7;
 const POISON_END_MS = 4_000_000;
 /** What would end other processes and threads, or an attempt that is then heard of: whose fault it was could not be told. */
-const NOT_WITH_POISON: readonly Fault[] = ['SIGKILL', 'SIGTERM', 'thread-dies', 'thread-stalls'];
+const NOT_WITH_POISON: readonly Fault[] = ['SIGKILL', 'SIGTERM', 'stop', 'thread-dies', 'thread-stalls'];
 /** Processes that one copy may cost before it runs alone. */
 const DEATHS_BEFORE = 4;
 /** Whatever `--max-crashes` says. */

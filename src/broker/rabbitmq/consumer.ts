@@ -301,8 +301,8 @@ export class Consumer {
     if (live.prefetch > 0) this.#change(live, () => this.#cancel(live));
     else if (live.bytes <= this.capacityBytes) {
       const free = Math.floor((windowBytes - live.bytes) / Math.max(1, this.#meanBytes));
-      // One that is larger than the window comes alone.
-      const fit = Math.min(live.bytes === 0 ? this.#fit(this.#meanBytes) : free, this.#room(live));
+      // At least one, however large: what hangs here must not keep the others out.
+      const fit = Math.min(this.#fit(this.#meanBytes), Math.max(1, free), this.#room(live));
       if (fit > 0) this.#change(live, () => this.#consume(live, fit));
     }
   }

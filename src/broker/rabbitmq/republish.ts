@@ -92,7 +92,7 @@ export function replayed(
   letter: DeadLetter,
   properties: MessageProperties,
   instance: string,
-  replay: { readonly wall: number; readonly deadline: number; readonly why: string },
+  replay: { readonly wall: number; readonly deadline: number; readonly why: string; readonly isParked: boolean },
 ): Options.Publish {
   const headers: Record<string, unknown> = { ...properties.headers };
   for (const name of LEFT_BEHIND) delete headers[name];
@@ -103,10 +103,9 @@ export function replayed(
   headers[HEADER.replayedAt] = replay.wall;
   headers[HEADER.replayedFrom] = from;
   headers[HEADER.replayedWhy] = brief(replay.why);
-  if (letter.reason === 'ambiguous') {
-    // Whoever sends it back has decided that it may be sent; a handler that can ask the merchant is to ask first all the same.
-    delete headers[HEADER.possiblySent];
-    headers[HEADER.confirmFirst] = true;
-  }
+  // It may have been sent: a handler that can ask the merchant is to ask first.
+  if (letter.reason === 'ambiguous') headers[HEADER.confirmFirst] = true;
+  // Whoever sends back what was parked has decided about it, which was what it waited for.
+  if (replay.isParked) delete headers[HEADER.possiblySent];
   return carried(keptOf(properties), headers);
 }

@@ -109,18 +109,18 @@ test('every copy says that an earlier one may have arrived, wherever it goes, an
   }
 });
 
-test('a replay says that an earlier copy may have arrived, unless that is what its operator has decided about', () => {
+test('a replay says that an earlier copy may have arrived, unless it was parked for somebody to decide about that', () => {
   const headers = { orderlane_possibly_sent: true, orderlane_confirm_first: false };
-  const ofReason = (reason: string): Record<string, unknown> => {
+  const ofReason = (reason: string, isParked: boolean): Record<string, unknown> => {
     const letter = { identity: 'mid', hop: 5, reason } as DeadLetter;
-    const times = { wall: WALL, deadline: DEADLINE, why: 'mended' };
-    return replayed('orders.dead', letter, properties({ headers }), 'dlq-1', times).headers as Record<string, unknown>;
+    const of = { wall: WALL, deadline: DEADLINE, why: 'mended', isParked };
+    return replayed('orders.dead', letter, properties({ headers }), 'dlq-1', of).headers as Record<string, unknown>;
   };
-  for (const reason of ['max-attempts', 'expired', 'malformed', 'handler-error', 'thread-crash', 'process-crash']) {
-    assert.equal(ofReason(reason)['orderlane_possibly_sent'], true, reason);
+  for (const reason of ['max-attempts', 'expired', 'malformed', 'handler-error', 'thread-crash', 'ambiguous']) {
+    assert.equal(ofReason(reason, false)['orderlane_possibly_sent'], true, reason);
   }
-  assert.partialDeepStrictEqual(ofReason('ambiguous'), { orderlane_confirm_first: true });
-  assert.equal('orderlane_possibly_sent' in ofReason('ambiguous'), false);
+  for (const isParked of [false, true]) assert.equal(ofReason('ambiguous', isParked)['orderlane_confirm_first'], true);
+  assert.equal('orderlane_possibly_sent' in ofReason('ambiguous', true), false);
 });
 
 test('of what cannot be read nothing is made up: no ID, time or deadline is written beside its own', () => {
