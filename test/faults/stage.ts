@@ -174,7 +174,21 @@ export class Stage implements Scope {
 
   /** The same, not waited for. */
   startWork(...args: readonly string[]): Command {
-    const fixed = ['work', '-Q', this.queue, '--shards', '2', '--drain', '--allow-host', '127.0.0.1'];
+    return this.#startWork('--drain', ...args);
+  }
+
+  /**
+   * `orderlane work`, ready, until it is asked to end: for whoever publishes over a connection that may be gone for longer than
+   * one that drains waits for more.
+   */
+  async lasting(...args: readonly string[]): Promise<Command> {
+    const command = this.#startWork(...args);
+    await command.log.until('ready');
+    return command;
+  }
+
+  #startWork(...args: readonly string[]): Command {
+    const fixed = ['work', '-Q', this.queue, '--shards', '2', '--allow-host', '127.0.0.1'];
     const log = ['--log-format', 'json', '--log-level', 'debug', '--stats-interval', '50ms'];
     const address = args.includes('-b') ? [] : ['-b', this.broker.url];
     const target = args.includes('--merchants') || args.includes('--url') ? [] : ['--url', this.#urlTemplate()];

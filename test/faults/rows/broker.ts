@@ -55,7 +55,8 @@ function brokerLost(
       const times = stage.full ? 5 : 1;
       const merchants = await stage.merchants(QUICK);
       const load = await stage.publishing({ orders: ENDLESS, rate: RATE });
-      const worker = await stage.work(...(await args(stage)));
+      const given = await args(stage);
+      const worker = await stage.lasting(...given);
       const recoveredMs: number[] = [];
       for (let n = 0; n < times; n++) {
         const { requests } = merchants.stats(0);
@@ -64,7 +65,9 @@ function brokerLost(
         recoveredMs.push(await stage.nextCall(overAt));
       }
       await load.stop();
+      worker.signal('SIGTERM');
       await stage.ended(worker);
+      await stage.ended(await stage.work(...given));
       // What the publisher has published twice, for want of a confirm, are two messages with one key.
       return { bound: stage.republished, recoveredMs };
     },
