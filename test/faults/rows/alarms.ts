@@ -131,10 +131,16 @@ export const alarmDeferring: Row = {
     const limits = ['--prefetch', String(prefetch), '--timeout', '2s', '--max-attempts', '100'];
     const worker = await stage.work('-b', `${proxy.url}?heartbeat=${HEARTBEAT_S}`, ...limits, '--backoff-max', '1s');
     await worker.log.until(BLOCKED);
-    await merchants.until(
-      () =>
-        [...merchants.receipts].filter(({ key, accepted }) => accepted > 0 && healthy.has(key)).length === healthy.size,
-    );
+    // Until the first publish nobody knows of the alarm: on a busy machine a few of theirs may be sent away by then, too.
+    const away = (): number => {
+      const lines = [...worker.log.matching('defer'), ...worker.log.matching('retry')];
+      return new Set(lines.map(({ identity }) => String(identity)).filter((each) => healthy.has(each))).size;
+    };
+    await merchants.until(() => {
+      const taken = [...merchants.receipts].filter(({ key, accepted }) => accepted > 0 && healthy.has(key)).length;
+      return taken + away() >= healthy.size;
+    });
+    if (away() > healthy.size / 10) throw new Error(`expected few healthy orders to be sent away, ${away()} were`);
     await stage.until(worker, ({ unsettled }) => unsettled === prefetch);
     const [written, heard] = [publishes, heartbeats];
     await proxy.until(`${HEARTBEATS} heartbeats`, () => heartbeats >= heard + HEARTBEATS);
