@@ -4,16 +4,24 @@ import https from 'node:https';
 type Done = (error?: Error | null) => void;
 
 /**
- * Node's own `request`, ended by the last byte that its content-length announces. got ends it a turn of the event loop later,
- * and takes an answer that comes before that for one that cuts the upload short: it closes the connection. A merchant nearby
- * answers sooner than a busy thread comes to its next turn.
+ * Node's own `request`, whose connection outlives an answer that comes sooner than a busy thread comes to its next turn of the
+ * event loop, as a nearby merchant's does. The request is ended by the last byte that its content-length announces: got ends
+ * it a turn later, and takes an answer that comes before that for one that cuts the upload short. And when got destroys what is
+ * answered, Node first hears that the request was written, which over TLS it is told a turn later, too.
  */
 export function endingRequest(
   url: URL,
   options: RequestOptions,
   answered?: (response: IncomingMessage) => void,
 ): ClientRequest {
-  const request = (url.protocol === 'https:' ? https : http).request(url, options, answered);
+  const request: Answered = (url.protocol === 'https:' ? https : http).request(url, options, answered);
+  const destroy = request.destroy.bind(request);
+  request.destroy = (error?: Error): ClientRequest => {
+    const isWritten = !request.writableEnded || request.writableFinished;
+    if (error !== undefined || isWritten || request.res?.complete !== true) return destroy(error);
+    setImmediate(destroy); // by then it is Node's no more, or its end hangs and the connection is of no use
+    return request;
+  };
   let left = Number(request.getHeader('content-length'));
   if (!(left > 0)) return request;
   const write = request.write.bind(request) as (chunk: string | Uint8Array, ...rest: unknown[]) => boolean;
@@ -34,3 +42,6 @@ export function endingRequest(
   };
   return request;
 }
+
+/** As Node leaves it. */
+type Answered = ClientRequest & { res?: IncomingMessage | null };

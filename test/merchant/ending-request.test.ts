@@ -1,35 +1,42 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import type { IncomingMessage } from 'node:http';
+import type { Socket } from 'node:net';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { type TestContext, test } from 'node:test';
 import { Worker } from 'node:worker_threads';
+import { endingRequest } from '../../src/merchant/ending-request.ts';
 import { forward } from '../../src/merchant/forward.ts';
 import { HttpClient } from '../../src/merchant/http-client.ts';
 import type { ThreadOutcome } from '../../src/protocol.ts';
-import { httpStub, merchantOf, orderOf } from './stub.ts';
+import { LOOPBACK_CERT, LOOPBACK_KEY } from './loopback-cert.ts';
+import { httpStub, merchantOf, orderOf, tcpStub, trustLoopback } from './stub.ts';
+
+trustLoopback();
 
 const SERVER = `
-  const { createServer } = require('node:http');
-  const { parentPort, workerData } = require('node:worker_threads');
+  const { parentPort, workerData: { counts, tls } } = require('node:worker_threads');
+  const { createServer } = require(tls === undefined ? 'node:http' : 'node:https');
   const [CONNECTIONS, ANSWERS] = [0, 1];
-  const server = createServer((request, response) => {
+  const server = createServer(tls ?? {}, (request, response) => {
     request.resume().on('end', () => response.end('{"ok":true}', () => {
-      Atomics.add(workerData, ANSWERS, 1);
-      Atomics.notify(workerData, ANSWERS);
+      Atomics.add(counts, ANSWERS, 1);
+      Atomics.notify(counts, ANSWERS);
     }));
   });
-  server.on('connection', () => Atomics.add(workerData, CONNECTIONS, 1));
+  server.on('connection', () => Atomics.add(counts, CONNECTIONS, 1));
   server.listen(0, '127.0.0.1', () => parentPort.postMessage(server.address().port));
 `;
 
 /** A merchant on a thread of its own, which answers while this one is busy. */
-async function merchantNearby(t: TestContext): Promise<{ url: string; counts: Int32Array }> {
+async function merchantNearby(t: TestContext, scheme = 'http'): Promise<{ url: string; counts: Int32Array }> {
   const counts = new Int32Array(new SharedArrayBuffer(8));
-  const worker = new Worker(SERVER, { eval: true, workerData: counts });
+  const tls = scheme === 'https' ? { cert: LOOPBACK_CERT, key: LOOPBACK_KEY } : undefined;
+  const worker = new Worker(SERVER, { eval: true, workerData: { counts, tls } });
   t.after(() => worker.terminate());
   const [port] = (await once(worker, 'message')) as [number];
-  return { url: `http://127.0.0.1:${port}/orders`, counts };
+  return { url: `${scheme}://127.0.0.1:${port}/orders`, counts };
 }
 
 /** This thread stands still until that many answers were written; who gets one may know of it before they are counted. */
@@ -45,25 +52,70 @@ function clientOf(t: TestContext): HttpClient {
   return client;
 }
 
-const bodies = { small: '{"id":"o-1"}', 'of several writes': JSON.stringify({ id: 'o-1', note: 'ü'.repeat(100_000) }) };
+const order = { small: '{"id":"o-1"}', large: JSON.stringify({ id: 'o-1', note: 'ü'.repeat(100_000) }) };
+const OK: ThreadOutcome = { kind: 'delivered', status: 200 };
+type Send = (client: HttpClient, url: string) => Promise<unknown>;
+const post =
+  (body: string): Send =>
+  async (client, url) =>
+    assert.deepEqual(await forward(client, orderOf({ body }), merchantOf(url), 5000, () => {}), OK);
+const get: Send = (client, url) => client.handlers.get(url);
 
-for (const [size, body] of Object.entries(bodies)) {
-  test(`a merchant that answers before the thread's next turn keeps its connection: a body ${size}`, async (t) => {
-    const { url, counts } = await merchantNearby(t);
+/** What is written at once; what needs several turns cannot be answered before it is written. */
+const atOnce: readonly (readonly [what: string, scheme: string, send: Send])[] = [
+  ['an order', 'http', post(order.small)],
+  ['an order over TLS', 'https', post(order.small)],
+  ['a question of a handler', 'http', get],
+  ['a question of a handler over TLS', 'https', get],
+];
+
+for (const [what, scheme, send] of atOnce) {
+  test(`a merchant that answers before the thread's next turn keeps its connection: ${what}`, async (t) => {
+    const { url, counts } = await merchantNearby(t, scheme);
     const client = clientOf(t);
-    const send = (): Promise<ThreadOutcome> => forward(client, orderOf({ body }), merchantOf(url), 5000, () => {});
-    assert.deepEqual(await send(), { kind: 'delivered', status: 200 });
-    const outcome = await new Promise<ThreadOutcome>((resolve) => {
-      setImmediate(() => void send().then(resolve));
-      // By now it is written, unless it takes several writes: this thread stands still until the answer is there.
-      if (size === 'small') setImmediate(() => standUntilAnswered(counts, 2));
+    await send(client, url);
+    await new Promise<unknown>((resolve) => {
+      setImmediate(() => resolve(send(client, url)));
+      // By now it is written: this thread stands still until the answer is there.
+      setImmediate(() => standUntilAnswered(counts, 2));
     });
-    assert.deepEqual(outcome, { kind: 'delivered', status: 200 });
-    assert.deepEqual(await send(), { kind: 'delivered', status: 200 });
+    await new Promise(setImmediate); // the turn in which the thread hears that it was written
+    await send(client, url);
     standUntilAnswered(counts, 3);
     assert.deepEqual([...counts], [1, 3], 'connections, answers');
   });
 }
+
+for (const scheme of ['http', 'https']) {
+  test(`a body of several writes keeps its connection: ${scheme}`, async (t) => {
+    const { url, counts } = await merchantNearby(t, scheme);
+    const client = clientOf(t);
+    for (let n = 0; n < 3; n++) await post(order.large)(client, url);
+    standUntilAnswered(counts, 3);
+    assert.deepEqual([...counts], [1, 3], 'connections, answers');
+  });
+}
+
+test('a connection whose merchant has answered and does not read on is given up', async (t) => {
+  const port = await tcpStub(t, (socket) => {
+    socket
+      .on('error', () => {})
+      .once('data', () => {
+        socket.pause();
+        socket.write('HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n');
+      });
+  });
+  const body = Buffer.alloc(30_000_000); // more than sockets take in
+  const options = { method: 'POST', headers: { 'content-length': body.length } };
+  const request = endingRequest(new URL(`http://127.0.0.1:${port}`), options);
+  request.write(body);
+  const [response] = (await once(request, 'response')) as [IncomingMessage];
+  await once(response.resume(), 'end');
+  const closed = once(request.socket as Socket, 'close');
+  request.destroy();
+  await closed;
+  assert.equal(request.writableFinished, false);
+});
 
 test('an answer that came in time counts, however late a busy thread comes to look', async (t) => {
   const { url, counts } = await merchantNearby(t);
