@@ -1,6 +1,3 @@
-import { randomUUID } from 'node:crypto';
-import { resolve } from 'node:path';
-import { pathToFileURL } from 'node:url';
 import { type AdminParts, AdminServer } from './admin/server.ts';
 import { parseAdminAddress } from './admin-address.ts';
 import { RabbitmqSource } from './broker/rabbitmq/rabbitmq-source.ts';
@@ -20,6 +17,7 @@ import { Pauses } from './merchant/pauses.ts';
 import { bearerFrom } from './merchant/secrets.ts';
 import type { Options } from './options.ts';
 import type { Phase, ProcessReadings } from './readings.ts';
+import { dispatcherOptions, shardPoolOptions, sourceOptions } from './run-options.ts';
 import { type Stats, statsLine } from './stats.ts';
 
 export interface Ended {
@@ -88,44 +86,8 @@ class Run implements Running {
     this.done = new Promise((settle) => {
       this.#resolve = settle;
     });
-    this.#shards = new ShardPool(
-      {
-        shards: options.shards,
-        slots: options.concurrency,
-        threadTimeoutMs: options.threadTimeoutMs,
-        boot: {
-          ...(options.handler === undefined ? {} : { handlerUrl: pathToFileURL(resolve(options.handler)).href }),
-          connectTimeoutMs: options.connectTimeoutMs,
-          allowHosts: directory.allowHosts,
-          answers: options.outcomes !== 'off',
-          logLevel: options.logLevel,
-          logFields: options.logFields,
-        },
-      },
-      this.#shardEvents(),
-    );
-    this.#source = new RabbitmqSource(
-      {
-        urls: options.broker,
-        ...(options.brokerCa === undefined ? {} : { ca: options.brokerCa }),
-        ...(options.brokerCert === undefined ? {} : { cert: options.brokerCert }),
-        ...(options.brokerKey === undefined ? {} : { key: options.brokerKey }),
-        queue: options.queue,
-        declare: options.declare,
-        outcomes: options.outcomes !== 'off',
-        prefetch: options.prefetch,
-        windowBytes: options.windowBytes,
-        connectWaitMs: options.connectWaitMs,
-        ...(options.managementUrl === undefined ? {} : { managementUrl: options.managementUrl }),
-        merchantKey: options.merchantKey,
-        orderIdKey: options.orderIdKey,
-        maxMessageBytes: options.maxMessageBytes,
-        deadlineMs: options.deadlineMs,
-        instance: randomUUID().slice(0, 8),
-        clock: systemClock,
-      },
-      log.logger,
-    );
+    this.#shards = new ShardPool(shardPoolOptions(options, directory), this.#shardEvents());
+    this.#source = new RabbitmqSource(sourceOptions(options), log.logger);
   }
 
   async start(): Promise<void> {
@@ -133,26 +95,14 @@ class Run implements Running {
     await this.#startAdmin();
     const { confirms } = await this.#shards.start();
     if (this.#error !== undefined) throw this.#error; // a thread that had started was lost for good while another one did
-    const dispatcher = new Dispatcher(
-      {
-        concurrency: options.concurrency,
-        prefetch: options.prefetch,
-        maxAttempts: options.maxAttempts,
-        maxCrashes: options.maxCrashes,
-        backoffMs: options.backoffMs,
-        backoffMaxMs: options.backoffMaxMs,
-        canConfirm: confirms,
-        outcomes: options.outcomes,
-      },
-      {
-        source: this.#source,
-        shards: this.#shards,
-        directory: this.#pauses,
-        clock: systemClock,
-        random: Math.random,
-        log: this.#log.logger,
-      },
-    );
+    const dispatcher = new Dispatcher(dispatcherOptions(options, confirms), {
+      source: this.#source,
+      shards: this.#shards,
+      directory: this.#pauses,
+      clock: systemClock,
+      random: Math.random,
+      log: this.#log.logger,
+    });
     this.#dispatcher = dispatcher;
     this.#checkConfirm(confirms);
     await this.#source.start(dispatcher);
