@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { METRICS, registryOf } from '../../src/admin/metrics.ts';
 import { LATENCY_BOUNDS } from '../../src/histogram.ts';
@@ -21,6 +22,20 @@ test('every metric has a name, a unit and a help as Prometheus wants them', () =
     if (type === 'histogram') assert.match(name, /_seconds$/);
     assert.match(help, /^[A-Z].{10,}\.$/s);
   }
+});
+
+test('docs/metrics.md has every metric, with its labels', () => {
+  const labelsOf = (metric: (typeof METRICS)[number]): string => {
+    const read: unknown = metric.read(READINGS);
+    const [[labels]] = (Array.isArray(read) ? read : [[{}]]) as [[object]];
+    return Object.keys(labels)
+      .map((label) => `\`${label}\` `)
+      .join('');
+  };
+  const rows = METRICS.map((each) => `| \`${each.name}\` | ${each.type} | ${labelsOf(each)}| ${each.help} |`);
+  const text = readFileSync(new URL('../../docs/metrics.md', import.meta.url), 'utf8');
+  const table = text.split('\n').filter((line) => /^\| `(?:orderlane|process)_/.test(line));
+  assert.deepEqual(table, rows);
 });
 
 test('every sample belongs to the metric above it, once, with labels that Prometheus knows and that are not kept for it', async () => {

@@ -1,8 +1,12 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { type TestContext, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import type { ConsumeMessage } from 'amqplib';
 import { topologyOf } from '../../src/broker/rabbitmq/topology.ts';
 import { check } from '../../src/sim/checker.ts';
@@ -298,6 +302,45 @@ test('orders that a merchant has rejected are delivered after a replay, with the
   const [first, second] = target.callsOf('id-1');
   assert.deepEqual([second?.attempt, second?.body], [1, first?.body]);
   assert.equal(await replays(), 0);
+});
+
+test('a dead letter that may have been sent goes by what its merchant does with duplicates, after its replay too', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'orderlane-dlq-'));
+  t.after(() => rm(folder, { recursive: true, force: true }));
+  const target = await Target.start(t);
+  const merchants = join(folder, 'merchants.json');
+  const entries = {
+    asked: { duplicates: 'confirm' },
+    again: { duplicates: 'idempotent' },
+    once: { duplicates: 'never' },
+    forgetful: { keyWindow: '1h' },
+  };
+  await writeFile(
+    merchants,
+    JSON.stringify({ allowHosts: ['127.0.0.1'], defaults: { url: target.urlTemplate }, merchants: entries }),
+  );
+  const maySent = { orderlane_possibly_sent: true };
+  const marked = Object.keys(entries).map((merchant, n) => letter(n, merchant, maySent));
+  const queue = await withLetters(...marked, letter(4, 'asked'));
+  const handler = fileURLToPath(new URL('handlers/confirming.ts', import.meta.url));
+  const worker = await startWorker(t, { broker: [broker.url], queue, merchants, handler, statsIntervalMs: 50 });
+  await report(dlq(queue, 'replay', '--all', '--execute', '--json'));
+  await worker.log.until((line) => {
+    const { delivered } = (line['outcomes'] ?? {}) as { delivered?: number };
+    const { parked } = (line['counts'] ?? {}) as { parked?: number };
+    return delivered === 3 && parked === 2;
+  });
+  worker.drain();
+  await worker.done;
+  // The merchant says that it has the first; the last was never sent, and nobody asks about it.
+  assert.deepEqual(target.received.map(({ key }) => key).toSorted(), ['id-0:confirm', 'id-1', 'id-4']);
+  assert.deepEqual(
+    ids(await taken(`${queue}.ambiguous`))
+      .map(String)
+      .toSorted(),
+    ['id-2', 'id-3'],
+  );
+  assert.deepEqual(await taken(`${queue}.dead`), []);
 });
 
 test('a replay whose broker closes its connections goes on, and sends nothing twice', async (t) => {
