@@ -1,7 +1,7 @@
 import type { ClientRequest } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { RequestError } from 'got';
+import { type PlainResponse, type Request, RequestError } from 'got';
 import { answerOf, withAnswer } from '../answer.ts';
 import { systemClock } from '../clock.ts';
 import { messageOf } from '../errors.ts';
@@ -17,68 +17,109 @@ import type { HttpClient } from './http-client.ts';
  * The built-in forwarder: posts the order's body, byte for byte, to the merchant's URL. Never rejects. `onSending` is
  * called when the call has its connection: from then on the merchant may have got it.
  */
-export async function forward(
+export function forward(
   client: HttpClient,
   order: Order,
   merchant: Merchant,
   timeoutMs: number,
   onSending: () => void,
 ): Promise<ThreadOutcome> {
-  if (merchant.url === undefined) return { kind: 'failed', reason: 'the merchant has no url, and there is no handler' };
-  const { maxResponseBytes } = client;
-  const call = new Call(timeoutMs);
-  call.limitBy(client.limits);
-  let cut = false;
-  try {
-    const response = await client
-      .forwarder(merchant.url, {
-        body: order.body,
-        headers: {
-          ...merchant.headers,
-          'idempotency-key': headerKey(order.identity),
-          'orderlane-attempt': String(order.attempt),
-        },
-      })
-      .on('request', (request) => {
-        call.begun(request);
-        request.once('socket', (socket) => onConnected(socket, onSending));
-      })
-      .on('downloadProgress', ({ transferred }) => {
-        if (transferred <= maxResponseBytes) return;
-        cut = true;
-        call.cut();
-      });
-    const outcome = outcomeOfAnswer(response.statusCode, response.headers);
-    return client.answers ? withAnswer(outcome, answerOf(response)) : outcome;
-  } catch (error) {
-    if (!(error instanceof RequestError)) return { kind: 'failed', reason: brief(redact(messageOf(error))) };
-    const { response } = error;
-    // The answer is there; that we did not want all of its body, or what came after it, changes nothing.
-    if (response !== undefined && (cut || response.complete)) {
-      return outcomeOfAnswer(response.statusCode, response.headers);
-    }
-    return outcomeOfError(error);
-  } finally {
-    call.end();
+  const { url } = merchant;
+  if (url === undefined) {
+    return Promise.resolve({ kind: 'failed', reason: 'the merchant has no url, and there is no handler' });
   }
+  return new Promise((resolve) => {
+    const call = new Call(client, timeoutMs, onSending, resolve);
+    call.limitBy(client.limits);
+    try {
+      const headers = {
+        ...merchant.headers,
+        'idempotency-key': headerKey(order.identity),
+        'orderlane-attempt': String(order.attempt),
+      };
+      // Not got's promise, which reads the answer by an async iterator and passes on each of its events.
+      call.watch(client.forwarder.stream(url, { body: order.body, headers }));
+    } catch (error) {
+      call.failed(error);
+    }
+  });
 }
 
 /** One call, for as long as it may take. got has time-outs of its own: each is a timer, and an error that costs as much as a call. */
 class Call extends Limited {
+  readonly #client: HttpClient;
   readonly #timeoutMs: number;
+  readonly #onSending: () => void;
+  readonly #resolve: (outcome: ThreadOutcome) => void;
   #request: ClientRequest | undefined;
+  #response: PlainResponse | undefined;
+  #body: Uint8Array[] | undefined;
+  #read = 0;
   #isOver = false;
+  #isCut = false;
   #hasEnded = false;
 
-  constructor(timeoutMs: number) {
+  constructor(client: HttpClient, timeoutMs: number, onSending: () => void, resolve: (outcome: ThreadOutcome) => void) {
     super(systemClock.now() + timeoutMs);
+    this.#client = client;
     this.#timeoutMs = timeoutMs;
+    this.#onSending = onSending;
+    this.#resolve = resolve;
+    if (client.answers) this.#body = [];
   }
 
-  begun(request: ClientRequest): void {
+  watch(stream: Request): void {
+    stream.once('request', (request: ClientRequest) => this.#begun(request));
+    stream.once('response', (response: PlainResponse) => {
+      this.#response = response;
+    });
+    stream.on('data', (chunk: Uint8Array) => this.#took(chunk));
+    stream.once('end', () => this.#answered());
+    stream.on('error', (error: unknown) => this.failed(error));
+  }
+
+  #begun(request: ClientRequest): void {
     this.#request = request;
     request.once('upgrade', refuseUpgrade);
+    request.once('socket', (socket) => onConnected(socket, this.#onSending));
     if (this.#isOver) this.#giveUp();
+  }
+
+  #took(chunk: Uint8Array): void {
+    this.#body?.push(chunk);
+    this.#read += chunk.length;
+    if (this.#read <= this.#client.maxResponseBytes) return;
+    this.#isCut = true;
+    this.#request?.destroy();
+  }
+
+  #answered(): void {
+    const { statusCode, headers } = this.#response as PlainResponse;
+    const outcome = outcomeOfAnswer(statusCode, headers);
+    const body = this.#body;
+    this.#end(body === undefined ? outcome : withAnswer(outcome, answerOf({ headers, rawBody: Buffer.concat(body) })));
+    // Node has it back, unless the merchant answered before it had read all: it need never do so.
+    if (this.#request?.destroyed === false) this.#request.destroy();
+  }
+
+  failed(error: unknown): void {
+    if (!(error instanceof RequestError)) {
+      const reason = brief(redact(messageOf(error)));
+      this.#end(this.#request === undefined ? { kind: 'failed', reason } : { kind: 'ambiguous', reason });
+      return;
+    }
+    const { response } = error;
+    // The answer is there; that we did not want all of its body, or what came after it, changes nothing.
+    if (response !== undefined && (this.#isCut || response.complete)) {
+      this.#end(outcomeOfAnswer(response.statusCode, response.headers));
+    } else this.#end(outcomeOfError(error));
+  }
+
+  #end(outcome: ThreadOutcome): void {
+    if (this.#hasEnded) return;
+    this.#hasEnded = true;
+    this.endLimit();
+    this.#resolve(outcome);
   }
 
   /** After the sockets had their turn: when the thread was busy for long, the answer is there and nobody has looked. */
@@ -87,15 +128,6 @@ class Call extends Limited {
       this.#isOver = true;
       this.#giveUp();
     });
-  }
-
-  cut(): void {
-    this.#request?.destroy();
-  }
-
-  end(): void {
-    this.#hasEnded = true;
-    this.endLimit();
   }
 
   #giveUp(): void {

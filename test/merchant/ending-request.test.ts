@@ -96,8 +96,10 @@ for (const scheme of ['http', 'https']) {
   });
 }
 
-test('a connection whose merchant has answered and does not read on is given up', async (t) => {
-  const port = await tcpStub(t, (socket) => {
+/** A merchant that answers 413 to the first bytes, and reads no more. */
+function merchantThatReadsNoMore(t: TestContext, accepted: (socket: Socket) => void = () => {}): Promise<number> {
+  return tcpStub(t, (socket) => {
+    accepted(socket);
     socket
       .on('error', () => {})
       .once('data', () => {
@@ -105,16 +107,34 @@ test('a connection whose merchant has answered and does not read on is given up'
         socket.write('HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n');
       });
   });
-  const body = Buffer.alloc(30_000_000); // more than sockets take in
-  const options = { method: 'POST', headers: { 'content-length': body.length } };
+}
+
+const TOO_LARGE = 30_000_000; // more than sockets take in
+
+test('a connection whose merchant has answered and does not read on is given up', async (t) => {
+  const port = await merchantThatReadsNoMore(t);
+  const options = { method: 'POST', headers: { 'content-length': TOO_LARGE } };
   const request = endingRequest(new URL(`http://127.0.0.1:${port}`), options);
-  request.write(body);
+  request.write(Buffer.alloc(TOO_LARGE));
   const [response] = (await once(request, 'response')) as [IncomingMessage];
   await once(response.resume(), 'end');
   const closed = once(request.socket as Socket, 'close');
   request.destroy();
   await closed;
   assert.equal(request.writableFinished, false);
+});
+
+test('a merchant that answers and does not read all of an order holds nothing of it', async (t) => {
+  const accepted = Promise.withResolvers<Socket>();
+  const port = await merchantThatReadsNoMore(t, accepted.resolve);
+  const large = orderOf({ body: JSON.stringify('x'.repeat(TOO_LARGE)) });
+  const outcome = await forward(clientOf(t), large, merchantOf(`http://127.0.0.1:${port}`), 5000, () => {});
+  assert.deepEqual(outcome, { kind: 'rejected', reason: 'HTTP 413', status: 413 });
+  const socket = await accepted.promise;
+  const closed = once(socket, 'close');
+  socket.resume();
+  await closed;
+  assert.ok(socket.bytesRead < TOO_LARGE, `${socket.bytesRead} bytes were sent`);
 });
 
 test('an answer that came in time counts, however late a busy thread comes to look', async (t) => {
