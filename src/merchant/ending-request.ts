@@ -2,6 +2,8 @@ import http, { type ClientRequest, type IncomingMessage, type RequestOptions } f
 import https from 'node:https';
 
 type Done = (error?: Error | null) => void;
+/** As Node leaves it. */
+type Answered = ClientRequest & { res?: IncomingMessage | null };
 
 /**
  * Node's own `request`, whose connection outlives an answer that comes sooner than a busy thread comes to its next turn of the
@@ -17,8 +19,8 @@ export function endingRequest(
   const request: Answered = (url.protocol === 'https:' ? https : http).request(url, options, answered);
   const destroy = request.destroy.bind(request);
   request.destroy = (error?: Error): ClientRequest => {
-    const isWritten = !request.writableEnded || request.writableFinished;
-    if (error !== undefined || isWritten || request.res?.complete !== true) return destroy(error);
+    const isBeingWritten = request.writableEnded && !request.writableFinished;
+    if (error !== undefined || !isBeingWritten || request.res?.complete !== true) return destroy(error);
     setImmediate(destroy); // by then it is Node's no more, or its end hangs and the connection is of no use
     return request;
   };
@@ -42,6 +44,3 @@ export function endingRequest(
   };
   return request;
 }
-
-/** As Node leaves it. */
-type Answered = ClientRequest & { res?: IncomingMessage | null };

@@ -31,7 +31,7 @@ export interface HttpClientOptions {
  */
 export class HttpClient {
   /** For the forwarder: never throws on a status, never looks at a body. */
-  readonly forwarder: Got<{ responseType: 'buffer' }>;
+  readonly forwarder: Got;
   /** For handlers: throws on every status but 2xx. */
   readonly handlers: Got;
   readonly maxResponseBytes: number;
@@ -55,7 +55,6 @@ export class HttpClient {
     this.forwarder = common.extend({
       method: 'POST',
       headers: { 'content-type': 'application/json' },
-      responseType: 'buffer',
       throwHttpErrors: false,
       followRedirect: false,
       decompress: false,
