@@ -9,6 +9,7 @@ import { Pace } from '../pace.ts';
 import { type Boot, type Booted, OUTCOME_FIELDS, outcomeOf, type Report, type ThreadOutcome } from '../protocol.ts';
 import { redact } from '../redact.ts';
 import type { ShardStats } from '../stats.ts';
+import { bootWithin } from './boot-within.ts';
 import { CatchUpPace } from './catch-up-pace.ts';
 import { CrashLoop } from './crash-loop.ts';
 import { Lead } from './lead.ts';
@@ -52,7 +53,6 @@ type State =
 const BATCH = 64;
 /** Besides one batch for each order there are messages about the directory and the boot. */
 const SPARE_TASKS = 1024;
-const BOOT_LIMIT_MS = 20_000;
 const RESPAWN_LIMIT_MS = 10_000;
 const MEMORY_MB = 1024;
 /** What an HTTP call allocates is dead when it ends; the more room it has until then, the less of it is copied. */
@@ -316,7 +316,7 @@ export class Shard {
     };
     // Piscina takes its type from the wrong overload of postMessage.
     const booting = pool.run(boot, { transferList: [port2] as never }) as Promise<Booted>;
-    const booted = await this.#bootWithin(worker, booting, exited);
+    const booted = await bootWithin(worker, booting, exited, () => this.#why);
     if (!booted.ok) throw new OrderlaneError('USAGE', booted.error);
     port1.on('message', (report: Report) => this.#onReport(report));
     this.#outbox.reset();
@@ -331,25 +331,6 @@ export class Shard {
     if (boot.allowHosts !== this.#allowHosts) this.allow(this.#allowHosts); // it changed while the handler was loaded
     this.#events.ready(this.#options.index);
     return booted;
-  }
-
-  async #bootWithin(worker: Worker, booting: Promise<Booted>, exited: Promise<void>): Promise<Booted> {
-    let timer: NodeJS.Timeout | undefined;
-    try {
-      return await Promise.race([
-        booting.catch((error: unknown) => Promise.reject(endedWhileLoading(messageOf(error), error))),
-        exited.then(() => Promise.reject(endedWhileLoading(this.#why ?? 'it exited'))),
-        new Promise<never>((_resolve, reject) => {
-          const limit = `the handler was not loaded within ${BOOT_LIMIT_MS / 1000} s`;
-          timer = setTimeout(() => {
-            reject(new OrderlaneError('SHARD', limit));
-            void worker.terminate();
-          }, BOOT_LIMIT_MS);
-        }),
-      ]);
-    } finally {
-      clearTimeout(timer);
-    }
   }
 
   #onReport(report: Report): void {
@@ -398,8 +379,4 @@ export class Shard {
     this.#events.lost(this.#options.index, { why, ...rest });
     this.#events.turn();
   }
-}
-
-function endedWhileLoading(why: string, cause?: unknown): OrderlaneError {
-  return new OrderlaneError('SHARD', `the thread ended while it loaded the handler: ${why}`, { cause });
 }
