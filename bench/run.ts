@@ -116,7 +116,7 @@ async function measure(
 ): Promise<readonly Row[]> {
   say(`\n${scenario.name}: ${scenario.describe}`);
   const earlier = file?.earlier ?? [];
-  const runs = scenario.runs(flags.quick, earlier).filter(({ label }) => label.includes(flags.only ?? ''));
+  const runs = scenario.runs(flags.quick).filter(({ label }) => label.includes(flags.only ?? ''));
   if (runs.length === 0) throw new Error('there is no such run: --list without the choice shows what there is');
   const all: Planned[] = [];
   for (let pair = 1; pair <= pairs; pair++) {

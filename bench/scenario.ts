@@ -98,8 +98,7 @@ export interface Scenario {
   readonly describe: string;
   /** The first is the one that is compared and drawn. */
   readonly figures: readonly [Figure, ...Figure[]];
-  /** `earlier` are the rows that its result file has already. */
-  runs(quick: boolean, earlier: readonly Row[]): readonly Run[];
+  runs(quick: boolean): readonly Run[];
   /** Figures of others, from where they published them: beside ours in every table. */
   readonly quoted?: readonly Quoted[];
   /** In words with the value, and whether it is met; undefined where nothing was measured that tells. */

@@ -18,6 +18,8 @@ export interface Boot {
   /** `file:` URL of the handler module; absent for the built-in forwarder. */
   readonly handlerUrl?: string;
   readonly connectTimeoutMs: number;
+  /** Connections kept for the next call, at most. */
+  readonly idleSockets: number;
   /** Hosts that may be plain HTTP or at a private address. */
   readonly allowHosts: readonly string[];
   /** What merchants answer, and handlers return, is wanted on the main thread. */

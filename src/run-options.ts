@@ -10,7 +10,7 @@ import type { Options } from './options.ts';
 
 /** What each part of a process is told of its options. */
 
-export function shardPoolOptions(options: Options, directory: Directory): ShardPoolOptions {
+export function shardPoolOptions(options: Options, { allowHosts }: Pick<Directory, 'allowHosts'>): ShardPoolOptions {
   return {
     shards: options.shards,
     slots: options.concurrency,
@@ -18,12 +18,23 @@ export function shardPoolOptions(options: Options, directory: Directory): ShardP
     boot: {
       ...(options.handler === undefined ? {} : { handlerUrl: pathToFileURL(resolve(options.handler)).href }),
       connectTimeoutMs: options.connectTimeoutMs,
-      allowHosts: directory.allowHosts,
+      idleSockets: idleSockets(options),
+      allowHosts,
       answers: options.outcomes !== 'off',
       logLevel: options.logLevel,
       logFields: options.logFields,
     },
   };
+}
+
+const LEAST_IDLE = 1024;
+
+/**
+ * Connections that each thread keeps open for its next call: all that calls can have, so that those which end together and
+ * begin again, as behind merchants that all answer after 5 s, need no new ones.
+ */
+export function idleSockets({ concurrency, shards }: Pick<Options, 'concurrency' | 'shards'>): number {
+  return Math.max(LEAST_IDLE, Math.ceil(concurrency / shards));
 }
 
 export function sourceOptions(options: Options): RabbitmqOptions {

@@ -4,7 +4,8 @@ import got from 'got';
 import { Agent, request } from 'undici';
 
 const TIMEOUT_MS = 15_000;
-const IDLE_SOCKETS = 1024;
+/** As many as any scenario has calls in flight: orderlane keeps them all for the next, too. */
+const IDLE_SOCKETS = 6000;
 
 /** Posts an order and throws unless the answer is 2xx: the least that somebody would write. */
 export type Post = (url: string, body: string, key: string) => Promise<void>;

@@ -1,11 +1,10 @@
 import { type Case, CASES, type Fault, RUN_S } from '../isolation/cases.ts';
 import { DEADLINE, type Ran, run, type Setup, saturation } from '../isolation/run.ts';
-import { median } from '../median.ts';
 import type { Peer } from '../peer.ts';
 import { celery, relayed } from '../peers/celery.ts';
 import { orderlane } from '../peers/orderlane.ts';
 import { plain } from '../peers/plain.ts';
-import { type Figure, type Goal, type Measured, memory, once, type Row, type Run, type Scenario } from '../scenario.ts';
+import { type Figure, type Goal, type Measured, memory, once, type Run, type Scenario } from '../scenario.ts';
 import type { Summary } from '../summary.ts';
 import { atMost } from '../summary.ts';
 
@@ -16,8 +15,6 @@ const CELERY = relayed(celery('gevent'));
 const RECOVERY_MOST = 1.2;
 const BIMODAL_MOST = 1.2;
 const HOPS_MOST = 3;
-/** What saturates the machine is the median of so many runs: the machine is not equally fast at all times. */
-const SATURATIONS = 3;
 
 export interface Choice {
   readonly budgets?: readonly number[] | undefined;
@@ -40,6 +37,7 @@ const lost = figure('lost', '', 0, (row) => row.lost);
 const duplicates = figure('duplicate sends', '', 0, (row) => row.duplicateSends);
 const overdue = figure('sent after the deadline', '', 0, (row) => row.sentAfterDeadline);
 const hops = figure('most hops', '', 0, (row) => row.mostHops);
+const offered = figure('orders a second', '', 0, (row) => row.rate);
 const drained = figure('struck drained after', ' s', 0, (row) => row.drainedAfterS);
 
 /**
@@ -61,9 +59,9 @@ export function isolation(choice: Choice = {}): Scenario {
     name: 'isolation',
     describe:
       'what merchants that hang, slow down or drift do to the others, in an open loop to 1,000 merchants, Zipf 1',
-    figures: [ratio, healthy, calm, recovery, bimodal, late, lost, duplicates, overdue, hops, drained, memory],
-    runs: (quick, earlier) => {
-      const stage = new Stage(earlier);
+    figures: [ratio, healthy, calm, recovery, bimodal, late, lost, duplicates, overdue, hops, drained, offered, memory],
+    runs: (quick) => {
+      const stage = new Stage();
       const typical = cases.findIndex(({ budget }) => budget === 1000);
       const asked = quick ? cases.slice(Math.max(0, typical)).slice(0, 1) : cases;
       return asked.flatMap((each) => {
@@ -102,15 +100,10 @@ function caseOf(each: Case, fault: Fault): string {
   return `${placeOf(each)} ${fault}`;
 }
 
-/** What the runs of a session have in common: the rate that saturates, and the runs without a fault. */
+/** What the runs of a round that have budget and part struck in common share: their rate, and the run without a fault. */
 class Stage {
-  readonly #earlier: readonly Row[];
   readonly #calm = new Map<string, Ran>();
-  #saturating: number | undefined;
-
-  constructor(earlier: readonly Row[]) {
-    this.#earlier = earlier;
-  }
+  readonly #rates = new Map<string, number>();
 
   /** A run with a fault beside one without, which it shares with the same pair's other faults. */
   run(asked: Case, fault: Fault, peer: Peer): Run {
@@ -118,7 +111,7 @@ class Stage {
       system: peer.name,
       label: `${caseOf(asked, fault)}: ${peer.name}`,
       measure: async (pair) => {
-        const setup = { ...asked, rate: await this.#rate(asked), seed: pair };
+        const setup = { ...asked, rate: await this.#rate(asked, pair), seed: pair };
         const key = `${placeOf(asked)}: ${peer.name} ${pair}`;
         const without = this.#calm.get(key) ?? (await run(setup, peer, undefined));
         this.#calm.set(key, without);
@@ -128,13 +121,14 @@ class Stage {
     };
   }
 
-  /** In orders a second. All sessions of a result file have the same, and so all rounds of a case. */
-  async #rate({ rate }: Case): Promise<number> {
+  /** In orders a second. What saturates the machine is measured just before: within a day that differs by half. */
+  async #rate(asked: Case, pair: number): Promise<number> {
+    const { rate } = asked;
     if ('perSecond' in rate) return rate.perSecond;
-    const known = this.#earlier.find((row) => row.case.startsWith(`${rateIn({ rate })},`))?.rate;
-    if (known !== undefined) return known;
-    this.#saturating ??= median(await inTurn(SATURATIONS, () => saturation(OURS)));
-    return Math.round(rate.ofSaturation * this.#saturating);
+    const key = `${placeOf(asked)} ${pair}`;
+    const known = this.#rates.get(key) ?? Math.round(rate.ofSaturation * (await saturation(OURS)));
+    this.#rates.set(key, known);
+    return known;
   }
 }
 
@@ -164,12 +158,6 @@ function rowOf({ rate, budget, struck }: Setup, ran: Ran, without: Ran): Omit<Me
     mostHops: ran.mostHops,
     drainedAfterS: ran.drainedAfterS,
   };
-}
-
-async function inTurn<T>(times: number, work: () => Promise<T>): Promise<T[]> {
-  const results: T[] = [];
-  for (let n = 0; n < times; n++) results.push(await work());
-  return results;
 }
 
 /** What was never answered is over anything. */

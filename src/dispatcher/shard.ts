@@ -39,7 +39,7 @@ export interface ShardOptions {
   /** Orders it may hold at once. */
   readonly slots: number;
   readonly threadTimeoutMs: number;
-  readonly boot: Pick<Boot, 'handlerUrl' | 'connectTimeoutMs' | 'allowHosts' | 'answers' | 'logLevel' | 'logFields'>;
+  readonly boot: Omit<Boot, 'kind' | 'shard' | 'port' | 'table' | 'slots'>;
 }
 
 type State =

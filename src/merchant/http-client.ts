@@ -15,6 +15,8 @@ const { version } = JSON.parse(readFileSync(new URL('../../package.json', import
 export interface HttpClientOptions {
   /** Longest name lookup, connect and TLS handshake together, in milliseconds. */
   readonly connectTimeoutMs: number;
+  /** Connections kept for the next call, at most. @default 1024 */
+  readonly idleSockets?: number;
   /** Hosts that may be plain HTTP or at a private address. */
   readonly allowHosts: readonly string[];
   /** Longest answer that is read, decompressed. @default 1048576 */
@@ -45,7 +47,8 @@ export class HttpClient {
     this.maxResponseBytes = options.maxResponseBytes ?? DEFAULT_MAX_RESPONSE_BYTES;
     this.answers = options.answers ?? false;
     this.#resolver = new Resolver(options.servers === undefined ? {} : { servers: options.servers });
-    this.#agents = new Agents(options.connectTimeoutMs, this.#resolver, new AddressGuard(options.allowHosts));
+    const { connectTimeoutMs, idleSockets } = options;
+    this.#agents = new Agents(connectTimeoutMs, this.#resolver, new AddressGuard(options.allowHosts), idleSockets);
     const common = got.extend({
       agent: { http: this.#agents.http, https: this.#agents.https },
       request: endingRequest,

@@ -40,8 +40,8 @@ async function boot(message: Boot): Promise<Booted> {
       bindings: { shard },
       write: (line) => outbox.log(line),
     });
-    const { connectTimeoutMs, allowHosts, answers } = message;
-    http = new HttpClient({ connectTimeoutMs, allowHosts, answers });
+    const { connectTimeoutMs, idleSockets, allowHosts, answers } = message;
+    http = new HttpClient({ connectTimeoutMs, idleSockets, allowHosts, answers });
     const current = new AsyncLocalStorage<Place>();
     if (handler !== undefined) nameTheCause(table, current);
     const told = { sharedKey: false };

@@ -18,7 +18,8 @@ const BATCH = 64;
 /** A shard with a handler of the folder beside, ready, and stopped after the test. */
 async function startShard(t: TestContext, handler: string, events: Partial<ShardEvents>): Promise<Shard> {
   const ignore = (): undefined => undefined;
-  const boot = { connectTimeoutMs: 3_000, allowHosts: [], answers: false, logLevel: 'silent', logFields: [] } as const;
+  const http = { connectTimeoutMs: 3_000, idleSockets: 1, allowHosts: [] } as const;
+  const boot = { ...http, answers: false, logLevel: 'silent', logFields: [] } as const;
   const shard = new Shard(
     {
       index: 0,

@@ -79,6 +79,26 @@ test('a connection that was made while the thread was busy counts, although its 
   assert.equal((await clientOf(t, ['127.0.0.1'], 20).handlers.post(stub.origin)).body, 'ok');
 });
 
+test('as many connections as calls had are kept for the next, and no more than asked for', async (t) => {
+  const waiting: http.ServerResponse[] = [];
+  let most = 0;
+  const stub = await httpStub(t, (response) => {
+    waiting.push(response);
+    if (waiting.length === most) for (const each of waiting.splice(0)) each.end('ok');
+  });
+  const client = new HttpClient({ connectTimeoutMs: 3000, allowHosts: ['127.0.0.1'], idleSockets: 2 });
+  t.after(() => client.close());
+  for (const [calls, opened] of [
+    [2, 2],
+    [3, 3],
+    [3, 4],
+  ] as const) {
+    most = calls;
+    await Promise.all(Array.from({ length: calls }, () => client.handlers.post(stub.origin)));
+    assert.equal(stub.connections(), opened);
+  }
+});
+
 test('idle connections to many hosts are capped together, and the one idle longest makes room', async (t) => {
   const stub = await httpStub(t, (response) => response.end());
   const agents = new Agents(3000, new Resolver(), new AddressGuard(['*.localhost']), 2);

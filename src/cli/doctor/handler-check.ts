@@ -1,8 +1,7 @@
-import { resolve } from 'node:path';
-import { pathToFileURL } from 'node:url';
 import { ShardPool } from '../../dispatcher/shard-pool.ts';
 import { messageOf } from '../../errors.ts';
 import type { Options } from '../../options.ts';
+import { shardPoolOptions } from '../../run-options.ts';
 import { fail, type Finding, ok } from './finding.ts';
 
 export interface HandlerLook {
@@ -13,20 +12,14 @@ export interface HandlerLook {
 
 /** Starts one shard as `work` would, with the handler in its thread, and ends it. */
 export async function handlerCheck(options: Options, allowHosts: readonly string[]): Promise<HandlerLook> {
-  const { handler, connectTimeoutMs, threadTimeoutMs, logFields } = options;
+  const { handler } = options;
   const check = 'handler';
-  const boot = {
-    ...(handler === undefined ? {} : { handlerUrl: pathToFileURL(resolve(handler)).href }),
-    connectTimeoutMs,
-    allowHosts,
-    answers: false,
-    logLevel: 'silent',
-    logFields,
-  };
+  const asWork = shardPoolOptions(options, { allowHosts });
+  const one = { ...asWork, shards: 1, slots: 1, boot: { ...asWork.boot, answers: false, logLevel: 'silent' } };
   const nothing = (): void => undefined;
   const events = { outcome: nothing, turn: nothing, lost: nothing, ready: nothing, log: nothing, warn: nothing };
   const crashed = Promise.withResolvers<never>();
-  const pool = new ShardPool({ shards: 1, slots: 1, threadTimeoutMs, boot }, { ...events, failed: crashed.reject });
+  const pool = new ShardPool(one, { ...events, failed: crashed.reject });
   try {
     const { confirms } = await Promise.race([pool.start(), crashed.promise]);
     if (handler === undefined) return { confirms, finding: ok(check, 'none: orders are posted as they are') };

@@ -1,4 +1,5 @@
 import type { Options } from '../../options.ts';
+import { idleSockets } from '../../run-options.ts';
 import { fail, type Finding, ok, warn } from './finding.ts';
 import type { Machine } from './machine.ts';
 
@@ -7,8 +8,6 @@ type Budget = Pick<Options, 'concurrency' | 'shards' | 'windowBytes' | 'prefetch
 /** Beside the sockets of calls: the broker's, the log's, the admin endpoint's, files, and what each thread's loop needs. */
 const OTHER_FILES = 64;
 const FILES_A_THREAD = 16;
-/** Sockets that a thread keeps open for the next call (`src/merchant/agents.ts`), at most. */
-const IDLE_A_THREAD = 1024;
 
 // Measured; the text of a body takes at least a byte a character.
 const CALL_BYTES = 45_000;
@@ -23,7 +22,7 @@ const COMFORTABLE = 0.9;
 export function openFilesCheck({ concurrency, shards }: Budget, { openFiles }: Machine): Finding {
   const check = 'open files';
   const least = concurrency + OTHER_FILES + shards * FILES_A_THREAD;
-  const most = least + shards * IDLE_A_THREAD;
+  const most = least + shards * idleSockets({ concurrency, shards });
   if (openFiles === undefined) {
     return warn(check, 'how many files may be open cannot be told here', `see that ulimit -Hn is ${least} or more`);
   }

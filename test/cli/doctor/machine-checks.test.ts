@@ -15,12 +15,14 @@ const machine: Machine = {
 
 test('open files are judged by the calls in flight, and with the connections kept for the next call', () => {
   const judged = (openFiles: number | undefined): string => openFilesCheck(budget, { ...machine, openFiles }).verdict;
-  assert.deepEqual([1024, 4095, 4096, 6143, 6144].map(judged), ['fail', 'fail', 'warn', 'warn', 'ok']);
+  assert.deepEqual([1024, 4095, 4096, 8095, 8096].map(judged), ['fail', 'fail', 'warn', 'warn', 'ok']);
   assert.equal(judged(Number.POSITIVE_INFINITY), 'ok');
   assert.equal(judged(undefined), 'warn');
   const { what, fix } = openFilesCheck(budget, { ...machine, openFiles: 1024 });
   assert.match(what, /^1024 may be open, and 4000 calls in flight need 4096$/);
-  assert.match(fix ?? '', /raise it to 6144 or more.*or lower --concurrency/);
+  assert.match(fix ?? '', /raise it to 8096 or more.*or lower --concurrency/);
+  // Each thread keeps 1,024 for the next call, or its part of the concurrency if that is more.
+  assert.match(openFilesCheck({ ...budget, concurrency: 200 }, machine).what, /at most 2344 are needed/);
 });
 
 test('memory is judged by calls, threads and a full window, against what is allowed here', () => {
