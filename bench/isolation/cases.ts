@@ -37,7 +37,8 @@ export const RECOVERY_S = 30;
 export const RUN_S: number = CALM_S + FAULT_S + RECOVERY_S;
 /** Always 90% 100 ms, 10% 3 s, and never struck; one of the busier ones among them. */
 const BIMODAL = 20;
-const MEDIAN_MS = 80;
+/** Of what a call takes. */
+export const MEDIAN_MS = 80;
 const SLOW_MS = 5_000;
 const DRIFT_MS = 6_000;
 const STEP_S = 1;

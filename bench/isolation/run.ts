@@ -9,11 +9,12 @@ import { Child } from '../../src/sim/child.ts';
 import type { Receipt } from '../../src/sim/receipts.ts';
 import { takeAll } from '../../src/sim/take-all.ts';
 import { onInterrupt } from '../interrupt.ts';
+import { median } from '../median.ts';
 import { type Job, type Peer, RunningPeer } from '../peer.ts';
 import { usageOf } from '../process-tree.ts';
 import { takeTasks } from '../task.ts';
 import { within } from '../trial.ts';
-import { castOf, type Fault, MERCHANTS, RUN_S, scenarioOf } from './cases.ts';
+import { castOf, type Fault, MEDIAN_MS, MERCHANTS, RUN_S, scenarioOf } from './cases.ts';
 import { type Judged, judge } from './judge.ts';
 
 const MAIN = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url));
@@ -26,9 +27,10 @@ const DRAIN_S = 150;
 const STALLED_S = 75;
 /** A thread has compiled by then what it needs. */
 const WARMUP = 20_000;
-const SATURATING_ORDERS = 40_000;
-/** So many of them count: three quarters. */
-const SATURATING_COUNTED = 30_000;
+/** What saturates is looked for from here on, in orders a second, for so long at each rate. */
+const LEAST_SATURATING = 1000;
+const SATURATING_STEP = 1.1;
+const SATURATING_S = 5;
 
 export interface Setup {
   readonly budget: number;
@@ -87,22 +89,29 @@ export function run(setup: Setup, peer: Peer, fault: Fault | undefined): Promise
 }
 
 /**
- * How many orders a second this system brings through this machine, publisher, broker and merchants on it too, when nothing is
- * wrong: from the first that is published until three quarters are answered. What comes later is of the busiest merchants, which
- * had more than they take at once and had to wait for it on the ladder: then the machine has little to do.
+ * The orders a second at which this system, with publisher, broker and merchants on the same machine, falls behind an open loop in
+ * which nothing is wrong: half of the orders take more than twice what a call takes. Found upward, by a tenth a step.
  */
 export function saturation(peer: Peer): Promise<number> {
   return withMerchants(scenarioOf(undefined, castOf(0, 1), 1), async (stage) => {
     await stage.publish(['--generate', String(WARMUP), '--seed', '99', '--ids', 'warm']);
     const running = new RunningPeer(peer, { ...stage.job(4000), warmup: 0, orders: Number.MAX_SAFE_INTEGER });
     try {
-      await within(running, stage.accepted(WARMUP));
-      const published = await stage.publish(['--generate', String(SATURATING_ORDERS), '--seed', '1', '--ids', 'run']);
-      await within(running, stage.accepted(WARMUP + SATURATING_ORDERS));
-      const receipts = await stage.receipts();
-      const answers = published.map(({ key }) => receipts.get(key)?.acceptedAt ?? Number.NaN).sort((a, b) => a - b);
-      const begun = published.reduce((first, { intendedAt }) => Math.min(first, intendedAt), Number.POSITIVE_INFINITY);
-      return (SATURATING_COUNTED * 1000) / ((answers[SATURATING_COUNTED - 1] as number) - begun);
+      let accepted = WARMUP;
+      await within(running, stage.accepted(accepted));
+      for (let rate = LEAST_SATURATING; ; rate *= SATURATING_STEP) {
+        const orders = Math.round(rate * SATURATING_S);
+        const ids = `at-${Math.round(rate)}`;
+        const flags = ['--generate', String(orders), '--rate', String(Math.round(rate)), '--seed', '1', '--ids', ids];
+        const published = await stage.publish(flags);
+        accepted += orders;
+        await within(running, stage.accepted(accepted));
+        const receipts = await stage.receipts();
+        const tookMs = published.map(({ key, intendedAt }) => {
+          return (receipts.get(key)?.acceptedAt ?? Number.POSITIVE_INFINITY) - intendedAt;
+        });
+        if (median(tookMs) > 2 * MEDIAN_MS) return rate;
+      }
     } finally {
       await running.stop();
     }

@@ -100,10 +100,11 @@ function caseOf(each: Case, fault: Fault): string {
   return `${placeOf(each)} ${fault}`;
 }
 
-/** What the runs of a round that have budget and part struck in common share: their rate, and the run without a fault. */
+/** What the runs of a session share: those of a round what saturates, and those with the same budget and part struck the run without a fault. */
 class Stage {
   readonly #calm = new Map<string, Ran>();
-  readonly #rates = new Map<string, number>();
+  /** By round, in orders a second. */
+  readonly #saturating = new Map<number, number>();
 
   /** A run with a fault beside one without, which it shares with the same pair's other faults. */
   run(asked: Case, fault: Fault, peer: Peer): Run {
@@ -121,14 +122,12 @@ class Stage {
     };
   }
 
-  /** In orders a second. What saturates the machine is measured just before: within a day that differs by half. */
-  async #rate(asked: Case, pair: number): Promise<number> {
-    const { rate } = asked;
+  /** In orders a second. What saturates the machine is measured in each round: within a day that differs by half. */
+  async #rate({ rate }: Case, pair: number): Promise<number> {
     if ('perSecond' in rate) return rate.perSecond;
-    const key = `${placeOf(asked)} ${pair}`;
-    const known = this.#rates.get(key) ?? Math.round(rate.ofSaturation * (await saturation(OURS)));
-    this.#rates.set(key, known);
-    return known;
+    const saturating = this.#saturating.get(pair) ?? (await saturation(OURS));
+    this.#saturating.set(pair, saturating);
+    return Math.round(rate.ofSaturation * saturating);
   }
 }
 

@@ -6,8 +6,8 @@ import type { Entry } from './ledger.ts';
 const LEFT_BEHIND: ReadonlySet<Gate> = new Set(['pause', 'breaker', 'hold', 'slow']);
 /** So long a merchant has to hang before what waits counts as left behind. */
 const HANGS_MS = 2_000;
-/** What keeps a merchant from answering anybody, or more than a few. */
-const SILENT: ReadonlySet<Gate> = new Set(['pause', 'breaker', 'slow']);
+/** What keeps a merchant from answering anybody. */
+const SILENT: ReadonlySet<Gate> = new Set(['pause', 'breaker']);
 /** One that was not seen to be silent for so long has begun to be so anew. */
 const AFRESH_MS = 10_000;
 /** After so long what is on the ladder are retries, of which a busy merchant always has some. */
@@ -34,7 +34,7 @@ function noteSilence<T extends Waiting>(lane: Lane<T>, now: number): void {
   lane.silentAt = now;
 }
 
-/** For how long a lane has been silent, or all but that, by what was seen of it, or was until a minute ago. */
+/** For how long a lane has been silent, by what was seen of it, or was until a minute ago. */
 export function silentMs<T extends Waiting>(lane: Lane<T>, now: number): number {
   return now - lane.silentAt > LONGEST_MS ? 0 : lane.silentAt - lane.silentFrom;
 }

@@ -117,10 +117,7 @@ export function deferred<T extends Waiting>(
   const unansweredMs = Math.min(silence, now - lane.answeredAt);
   // How many it serves a second may be wrong.
   const mostBehindMs = Math.min(AWAY_MAX_MS, Math.max(AWAY_MS * doublings, 2 * silence));
-  // Nor does it serve them while it catches up at a pace that leaves others time: one that came back too early shows it.
-  const leastBehindMs = lane.catchesUp && hop > 0 ? Math.min(AWAY_MAX_MS, (AWAY_MS * doublings) / 2) : 0;
-  const servedMs = ((lane.waiting + lane.out) * 1000) / lane.servesPerSecond;
-  const behindMs = Math.max(leastBehindMs, Math.min(servedMs, mostBehindMs));
+  const behindMs = Math.min(((lane.waiting + lane.out) * 1000) / lane.servesPerSecond, mostBehindMs);
   const awayMs = Math.min(gate === 'pause' ? PAUSED_MAX_MS : AWAY_MAX_MS, Math.max(AWAY_MS * doublings, unansweredMs));
   const guessedMs = Math.min(Math.max(behindMs, away ? awayMs : 0) * (1 - random / 4), (leftMs * (1 - LEFT)) / 2);
   const delayMs = Math.max(lane.opensAt(now) - now, guessedMs);

@@ -75,7 +75,10 @@ export class Agents {
       if (kept === true) {
         this.#idle.add(socket);
         const [longest] = this.#idle;
-        if (this.#idle.size > this.#maxIdle) longest?.destroy();
+        if (longest !== undefined && this.#idle.size > this.#maxIdle) {
+          this.#idle.delete(longest); // it tells of its end later, and others may have to make room before that
+          longest.destroy();
+        }
       }
       return kept;
     };

@@ -120,3 +120,25 @@ test('idle connections to many hosts are capped together, and the one idle longe
   assert.equal(await call('c.localhost'), c);
   assert.equal(stub.connections(), 3);
 });
+
+test('of many that become idle at once, each makes room for itself', async (t) => {
+  const hosts = ['a', 'b', 'c', 'd', 'e', 'f'].map((name) => `${name}.localhost`);
+  const waiting: http.ServerResponse[] = [];
+  const stub = await httpStub(t, (response) => {
+    waiting.push(response);
+    if (waiting.length === hosts.length) for (const each of waiting) each.end();
+  });
+  const agents = new Agents(3000, new Resolver(), new AddressGuard(['*.localhost']), 2);
+  t.after(() => agents.close());
+  const sockets = await Promise.all(
+    hosts.map(async (host) => {
+      const request = http.get({ host, port: stub.port, agent: agents.http });
+      const [response] = (await once(request, 'response')) as [http.IncomingMessage];
+      response.resume();
+      await once(response, 'close');
+      return request.socket as Socket;
+    }),
+  );
+  await new Promise(setImmediate);
+  assert.equal(sockets.filter(({ destroyed }) => !destroyed).length, 2);
+});
