@@ -9,7 +9,11 @@ import type { Outcome } from '../../bench/simulation/faults/world.ts';
 export function untilFound(plan: Sweep): Promise<readonly Outcome[]> {
   return new Promise((resolve, reject) => {
     const worker = new Worker(new URL(import.meta.url), { workerData: plan });
-    worker.once('message', resolve);
+    worker.once('message', (outcomes: readonly Outcome[]) => {
+      resolve(outcomes);
+      // A world that broke is left where it stood: what it still waits for would keep the thread, and the test, for ever.
+      if (plan.broken !== undefined) void worker.terminate();
+    });
     worker.once('error', reject);
   });
 }
