@@ -30,8 +30,8 @@ export function shardPoolOptions(options: Options, { allowHosts }: Pick<Director
 const LEAST_IDLE = 1024;
 
 /**
- * Connections that each thread keeps open for its next call: all that calls can have, so that those which end together and
- * begin again, as behind merchants that all answer after 5 s, need no new ones.
+ * Connections that each thread keeps open for its next call: as many as its part of all calls can have, so that those which end
+ * together and begin again, as behind merchants that all answer after 5 s, need no new ones.
  */
 export function idleSockets({ concurrency, shards }: Pick<Options, 'concurrency' | 'shards'>): number {
   return Math.max(LEAST_IDLE, Math.ceil(concurrency / shards));

@@ -99,10 +99,9 @@ export function saturation(peer: Peer): Promise<number> {
     try {
       let accepted = WARMUP;
       await within(running, stage.accepted(accepted));
-      for (let rate = LEAST_SATURATING; ; rate *= SATURATING_STEP) {
-        const orders = Math.round(rate * SATURATING_S);
-        const ids = `at-${Math.round(rate)}`;
-        const flags = ['--generate', String(orders), '--rate', String(Math.round(rate)), '--seed', '1', '--ids', ids];
+      for (let rate = LEAST_SATURATING; ; rate = Math.round(rate * SATURATING_STEP)) {
+        const orders = rate * SATURATING_S;
+        const flags = ['--generate', String(orders), '--rate', String(rate), '--seed', '1', '--ids', `at-${rate}`];
         const published = await stage.publish(flags);
         accepted += orders;
         await within(running, stage.accepted(accepted));

@@ -7,7 +7,6 @@ import type { Resolver } from './resolver.ts';
 
 // Below the 5 s after which Node's servers, and the shortest of the common ones, close an idle connection.
 const IDLE_MS = 4000;
-const MAX_IDLE = 1024;
 
 /**
  * The sockets of one thread. Whatever concerns a connection and not a call is done here, once per socket, so that a call
@@ -25,7 +24,7 @@ export class Agents {
   readonly #idle = new Set<Duplex>();
   readonly #openedUnder = new WeakMap<Duplex, AddressGuard>();
 
-  constructor(connectTimeoutMs: number, resolver: Resolver, guard: AddressGuard, maxIdle: number = MAX_IDLE) {
+  constructor(connectTimeoutMs: number, resolver: Resolver, guard: AddressGuard, maxIdle: number) {
     this.#connectTimeoutMs = connectTimeoutMs;
     this.#maxIdle = maxIdle;
     this.#resolver = resolver;

@@ -15,8 +15,8 @@ const { version } = JSON.parse(readFileSync(new URL('../../package.json', import
 export interface HttpClientOptions {
   /** Longest name lookup, connect and TLS handshake together, in milliseconds. */
   readonly connectTimeoutMs: number;
-  /** Connections kept for the next call, at most. @default 1024 */
-  readonly idleSockets?: number;
+  /** Connections kept for the next call, at most. */
+  readonly idleSockets: number;
   /** Hosts that may be plain HTTP or at a private address. */
   readonly allowHosts: readonly string[];
   /** Longest answer that is read, decompressed. @default 1048576 */

@@ -19,7 +19,12 @@ interface Attempt {
 
 function attemptOf(t: TestContext, attempt: Attempt): AttemptClient {
   const { maxResponseBytes = 100_000 } = attempt;
-  const client = new HttpClient({ connectTimeoutMs: 3000, allowHosts: ['127.0.0.1'], maxResponseBytes });
+  const client = new HttpClient({
+    connectTimeoutMs: 3000,
+    idleSockets: 2,
+    allowHosts: ['127.0.0.1'],
+    maxResponseBytes,
+  });
   t.after(() => client.close());
   return new AttemptClient(
     client,

@@ -48,7 +48,7 @@ function standUntilAnswered(counts: Int32Array, answers: number): void {
 }
 
 function clientOf(t: TestContext): HttpClient {
-  const client = new HttpClient({ connectTimeoutMs: 3000, allowHosts: ['127.0.0.1'] });
+  const client = new HttpClient({ connectTimeoutMs: 3000, idleSockets: 2, allowHosts: ['127.0.0.1'] });
   t.after(() => client.close());
   return client;
 }

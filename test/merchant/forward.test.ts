@@ -11,7 +11,12 @@ import { closedPort, httpStub, merchantOf, orderOf, tcpStub, trustLoopback } fro
 trustLoopback();
 
 function clientOf(t: TestContext, options: Partial<HttpClientOptions> = {}): HttpClient {
-  const client = new HttpClient({ connectTimeoutMs: 3000, allowHosts: ['127.0.0.1', 'localhost'], ...options });
+  const client = new HttpClient({
+    connectTimeoutMs: 3000,
+    idleSockets: 2,
+    allowHosts: ['127.0.0.1', 'localhost'],
+    ...options,
+  });
   t.after(() => client.close());
   return client;
 }

@@ -13,7 +13,7 @@ import { httpStub, tcpStub, trustLoopback } from './stub.ts';
 trustLoopback();
 
 function clientOf(t: TestContext, allowHosts: readonly string[], connectTimeoutMs = 3000): HttpClient {
-  const client = new HttpClient({ connectTimeoutMs, allowHosts });
+  const client = new HttpClient({ connectTimeoutMs, idleSockets: 2, allowHosts });
   t.after(() => client.close());
   return client;
 }
