@@ -11,8 +11,8 @@ const FILES_A_THREAD = 16;
 
 // Measured; the text of a body takes at least a byte a character.
 const CALL_BYTES = 45_000;
-/** Of one that is busy, with the garbage that waits to be collected: 128 MB of it may. */
-const THREAD_BYTES = 160e6;
+/** Of one that is busy, with the garbage that waits to be collected: 256 MB of it may. */
+const THREAD_BYTES = 290e6;
 const MAIN_BYTES = 90e6;
 /** What an order costs that only waits, beside its body. */
 const WAITING_BYTES = 2000;
@@ -46,7 +46,7 @@ export function memoryCheck(budget: Budget, { memoryBytes, isMemoryLimited }: Ma
   const there = `${megabytes(memoryBytes)} ${isMemoryLimited ? 'allowed here' : 'in this machine'}`;
   const sum = `${shards} threads, ${concurrency} calls in flight and ${prefetch} orders in hand take about ${megabytes(fixed)}, and their bodies ${megabytes(windowBytes)} more`;
   const check = 'memory';
-  const fix = `give it ${megabytes(most / COMFORTABLE)}, or lower --concurrency (45 kB a call), --shards (160 MB a thread), --prefetch (2 kB an order) or --window-bytes`;
+  const fix = `give it ${megabytes(most / COMFORTABLE)}, or lower --concurrency (45 kB a call), --shards (290 MB a thread), --prefetch (2 kB an order) or --window-bytes`;
   if (fixed > memoryBytes) return fail(check, `${sum}: more than the ${there}`, fix);
   if (most > memoryBytes) return warn(check, `${sum}: together more than the ${there}`, fix);
   if (most > memoryBytes * COMFORTABLE) return warn(check, `${sum}: too near to the ${there}`, fix);

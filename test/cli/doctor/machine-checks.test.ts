@@ -27,14 +27,14 @@ test('open files are judged by the calls in flight, and with the connections kep
 
 test('memory is judged by calls, threads and a full window, against what is allowed here', () => {
   const judged = (memoryBytes: number): string => memoryCheck(budget, { ...machine, memoryBytes }).verdict;
-  // 90 + 2 x 160 + 4000 x 0.045 + 10000 x 0.002 = 610 MB, and 250 MB of bodies.
+  // 90 + 2 x 290 + 4000 x 0.045 + 10000 x 0.002 = 870 MB, and 250 MB of bodies.
   assert.deepEqual(
-    [0.6, 0.62, 0.95, 0.96].map((each) => judged(each * GB)),
+    [0.86, 0.88, 1.24, 1.25].map((each) => judged(each * GB)),
     ['fail', 'warn', 'warn', 'ok'],
   );
   assert.match(
     memoryCheck(budget, { ...machine, memoryBytes: 0.3 * GB }).what,
-    /610 MB.*more than the 300 MB allowed here/,
+    /870 MB.*more than the 300 MB allowed here/,
   );
 });
 
