@@ -135,11 +135,14 @@ async function measure(
     const leftMin =
       done === 0 ? '' : `, ${Math.ceil(((Date.now() - begun) * (all.length - done)) / done / 60_000)} min left`;
     const doing = `  run ${done + 1} of ${all.length}, round ${pair}${leftMin}: ${run.label}`;
-    if (process.stderr.isTTY) process.stderr.write(`\r\u001b[K${doing}`);
-    else say(doing);
+    const tell = (what: string): void => {
+      if (process.stderr.isTTY) process.stderr.write(`\r\u001b[K${what}`);
+      else say(what);
+    };
+    tell(doing);
     let measured: readonly Row[] = [];
     try {
-      measured = (await run.measure(pair)).map((each) => ({
+      measured = (await run.measure(pair, (what) => tell(`${doing}, ${what}`))).map((each) => ({
         scenario: scenario.name,
         run: run.label,
         pair,

@@ -36,13 +36,13 @@ export interface Isolated {
   /** Of these orders, from the intended publish to the answer; infinite when so many were not answered. */
   readonly healthyP50Ms: number;
   readonly healthyP99Ms: number;
-  /** The same in the run without a fault. */
+  /** The same in the runs without a fault, before and after: their mean. */
   readonly calmP50Ms: number;
   readonly calmP99Ms: number;
   readonly ratioP99: number;
-  /** After the fault, while the struck merchants' backlog drains, over the same time of the run without. */
+  /** After the fault, while the struck merchants' backlog drains, over the same time of the runs without. */
   readonly recoveryRatioP99: number;
-  /** Of bimodal merchants in the run without a fault: from the intended publish, over what their calls themselves took. */
+  /** Of bimodal merchants in the runs without a fault: from the intended publish, over what their calls themselves took. */
   readonly bimodalRatioP99: number;
   readonly struck: {
     readonly published: number;
@@ -85,7 +85,8 @@ export interface Run {
   readonly label: string;
   /** It takes part in so many rounds at most. @default all */
   readonly rounds?: number;
-  readonly measure: (pair: number) => Promise<readonly Measured[]>;
+  /** Tells what it is at, if that takes long. */
+  readonly measure: (pair: number, tell: (what: string) => void) => Promise<readonly Measured[]>;
 }
 
 /** For what is far from the others, or takes long: a median of five would say no more. */

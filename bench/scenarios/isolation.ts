@@ -66,7 +66,7 @@ export function isolation(choice: Choice = {}): Scenario {
       const asked = quick ? cases.slice(Math.max(0, typical)).slice(0, 1) : cases;
       return asked.flatMap((each) => {
         const faults = quick ? faultsOf(each).slice(0, 1) : faultsOf(each);
-        return [...faults.map((fault) => stage.run(each, fault, OURS)), ...beside(stage, each, faults)];
+        return [stage.group(each, faults, OURS), ...beside(stage, each, faults)];
       });
     },
     goals: (summary) =>
@@ -84,8 +84,8 @@ export function isolation(choice: Choice = {}): Scenario {
  */
 function beside(stage: Stage, each: Case, faults: readonly Fault[]): readonly Run[] {
   if (!faults.includes('hang')) return [];
-  const byHand = stage.run(each, 'hang', PLAIN);
-  return 'perSecond' in each.rate ? [byHand, ...once([stage.run(each, 'hang', CELERY)])] : once([byHand]);
+  const byHand = stage.group(each, ['hang'], PLAIN);
+  return 'perSecond' in each.rate ? [byHand, ...once([stage.group(each, ['hang'], CELERY)])] : once([byHand]);
 }
 
 function rateIn({ rate }: Pick<Case, 'rate'>): string {
@@ -100,38 +100,77 @@ function caseOf(each: Case, fault: Fault): string {
   return `${placeOf(each)} ${fault}`;
 }
 
-/** What the runs of a session share: those of a round what saturates, and those with the same budget and part struck the run without a fault. */
+/** What the groups of a session share: what saturates, those of the same round, budget and part struck. */
 class Stage {
-  readonly #calm = new Map<string, Ran>();
-  /** By round, in orders a second. */
-  readonly #saturating = new Map<number, number>();
+  /** In orders a second. */
+  readonly #saturating = new Map<string, number>();
 
-  /** A run with a fault beside one without, which it shares with the same pair's other faults. */
-  run(asked: Case, fault: Fault, peer: Peer): Run {
+  /**
+   * One system's runs with the faults, between two runs without. What these two differ by is the machine's, and when it is more than what
+   * is asked of the system, the group tells nothing and is an error.
+   */
+  group(asked: Case, faults: readonly Fault[], peer: Peer): Run {
+    const place = placeOf(asked);
     return {
       system: peer.name,
-      label: `${caseOf(asked, fault)}: ${peer.name}`,
-      measure: async (pair) => {
-        const setup = { ...asked, rate: await this.#rate(asked, pair), seed: pair };
-        const key = `${placeOf(asked)}: ${peer.name} ${pair}`;
-        const without = this.#calm.get(key) ?? (await run(setup, peer, undefined));
-        this.#calm.set(key, without);
-        const ran = await run(setup, peer, fault);
-        return [{ case: caseOf(asked, fault), system: peer.name, ...rowOf(setup, ran, without) }];
+      label: `${place}: ${peer.name}`,
+      measure: async (pair, tell) => {
+        const setup = { ...asked, rate: await this.#rate(asked, pair, tell), seed: pair };
+        const doing = (what: string): void => tell(`${what} at ${setup.rate}/s`);
+        doing('calm');
+        const before = await run(setup, peer, undefined);
+        const ran: [Fault, Ran][] = [];
+        for (const fault of faults) {
+          doing(fault);
+          ran.push([fault, await run(setup, peer, fault)]);
+        }
+        doing('calm again');
+        const without = [before, await run(setup, peer, undefined)] as const;
+        const rows = ran.map(([fault, each]) => ({
+          case: caseOf(asked, fault),
+          system: peer.name,
+          ...rowOf(setup, each, without),
+        }));
+        refuseUnsteady(asked, without, rows);
+        return rows;
       },
     };
   }
 
-  /** In orders a second. What saturates the machine is measured in each round: within a day that differs by half. */
-  async #rate({ rate }: Case, pair: number): Promise<number> {
+  /** In orders a second. What saturates the machine is measured beside the runs it is for: within an hour it differs by half. */
+  async #rate({ rate, ...asked }: Case, pair: number, tell: (what: string) => void): Promise<number> {
     if ('perSecond' in rate) return rate.perSecond;
-    const saturating = this.#saturating.get(pair) ?? (await saturation(OURS));
-    this.#saturating.set(pair, saturating);
+    const group = `${placeOf({ rate, ...asked })} ${pair}`;
+    if (!this.#saturating.has(group)) tell('what saturates');
+    const saturating = this.#saturating.get(group) ?? (await saturation(OURS));
+    this.#saturating.set(group, saturating);
     return Math.round(rate.ofSaturation * saturating);
   }
 }
 
-function rowOf({ rate, budget, struck }: Setup, ran: Ran, without: Ran): Omit<Measured, 'case' | 'system'> {
+function refuseUnsteady({ most }: Case, [before, after]: readonly [Ran, Ran], rows: readonly Measured[]): void {
+  const apart = (a: number, b: number): number => Math.max(a, b) / Math.min(a, b);
+  const inFault = apart(before.healthy.p99Ms, after.healthy.p99Ms);
+  const inRecovery = apart(before.recovery.p99Ms, after.recovery.p99Ms);
+  if (inFault <= most && inRecovery <= RECOVERY_MOST) return;
+  const windows = [before, after].map(({ healthy, recovery }) =>
+    [healthy, recovery].map(({ p99Ms }) => Math.round(p99Ms)).join(' and '),
+  );
+  const ratios = rows.map(({ ratioP99 = 0, recoveryRatioP99 = 0 }) =>
+    [ratioP99, recoveryRatioP99].map((each) => each.toFixed(2)).join(' and '),
+  );
+  throw new Error(
+    `the machine changed: calm p99 was ${windows[0]} ms before and ${windows[1]} ms after (${ratios.join('; ')} between them)`,
+  );
+}
+
+function rowOf(
+  { rate, budget, struck }: Setup,
+  ran: Ran,
+  without: readonly [Ran, Ran],
+): Omit<Measured, 'case' | 'system'> {
+  const calmly = (of: (each: Ran) => number): number => (of(without[0]) + of(without[1])) / 2;
+  const calmP99Ms = calmly(({ healthy }) => healthy.p99Ms);
   return {
     orders: rate * RUN_S,
     elapsedMs: RUN_S * 1000,
@@ -144,11 +183,14 @@ function rowOf({ rate, budget, struck }: Setup, ran: Ran, without: Ran): Omit<Me
     healthyDelivered: ran.healthy.delivered,
     healthyP50Ms: ran.healthy.p50Ms,
     healthyP99Ms: ran.healthy.p99Ms,
-    calmP50Ms: without.healthy.p50Ms,
-    calmP99Ms: without.healthy.p99Ms,
-    ratioP99: over(ran.healthy.p99Ms, without.healthy.p99Ms),
-    recoveryRatioP99: over(ran.recovery.p99Ms, without.recovery.p99Ms),
-    bimodalRatioP99: over(without.bimodal.p99Ms, without.bimodalCallP99Ms),
+    calmP50Ms: calmly(({ healthy }) => healthy.p50Ms),
+    calmP99Ms,
+    ratioP99: over(ran.healthy.p99Ms, calmP99Ms),
+    recoveryRatioP99: over(
+      ran.recovery.p99Ms,
+      calmly(({ recovery }) => recovery.p99Ms),
+    ),
+    bimodalRatioP99: calmly(({ bimodal, bimodalCallP99Ms }) => over(bimodal.p99Ms, bimodalCallP99Ms)),
     healthyLate: ran.healthy.published - ran.healthy.delivered + (ran.recovery.published - ran.recovery.delivered),
     struck: ran.struck,
     lost: ran.lost,
