@@ -36,13 +36,13 @@ export interface Isolated {
   /** Of these orders, from the intended publish to the answer; infinite when so many were not answered. */
   readonly healthyP50Ms: number;
   readonly healthyP99Ms: number;
-  /** The same in the runs without a fault, before and after: their mean. */
+  /** The same in the runs without a fault, before and after: the better one's. */
   readonly calmP50Ms: number;
   readonly calmP99Ms: number;
   readonly ratioP99: number;
   /** After the fault, while the struck merchants' backlog drains, over the same time of the runs without. */
   readonly recoveryRatioP99: number;
-  /** Of bimodal merchants in the runs without a fault: from the intended publish, over what their calls themselves took. */
+  /** Of bimodal merchants in the worse run without a fault: from the intended publish, over what their calls themselves took. */
   readonly bimodalRatioP99: number;
   readonly struck: {
     readonly published: number;
@@ -57,6 +57,8 @@ export interface Isolated {
   readonly sentAfterDeadline: number;
   /** Of one order, as far as the system tells. */
   readonly mostHops: number;
+  /** The most of this machine's CPU time that its host gave to others for 5 s, 0 to 1; of the three runs that the row is of. */
+  readonly stolen: number;
   /** From the fault's end to the last answer of a struck merchant's order, in seconds. */
   readonly drainedAfterS: number;
 }

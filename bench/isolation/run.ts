@@ -13,6 +13,7 @@ import { median } from '../median.ts';
 import { type Job, type Peer, RunningPeer } from '../peer.ts';
 import { usageOf } from '../process-tree.ts';
 import { takeTasks } from '../task.ts';
+import { Stolen } from '../stolen.ts';
 import { within } from '../trial.ts';
 import { castOf, type Fault, MEDIAN_MS, MERCHANTS, RUN_S, scenarioOf } from './cases.ts';
 import { type Judged, judge } from './judge.ts';
@@ -47,6 +48,8 @@ export interface Ran extends Judged {
   /** Of the whole process tree, from its start to its stop. */
   readonly cpuMs: number;
   readonly peakMb: number;
+  /** The most of this machine's CPU time that its host gave to others for 5 s, 0 to 1. */
+  readonly stolen: number;
 }
 
 /** One run of one system, with a fault or without, from an empty broker to an empty broker. */
@@ -64,12 +67,15 @@ export function run(setup: Setup, peer: Peer, fault: Fault | undefined): Promise
     let begun: number;
     let published: PublishedMessage[];
     let usage: ReturnType<typeof usageOf>;
+    let stolen: number;
     try {
       await within(running, stage.accepted(WARMUP));
       begun = Date.now();
       await stage.setScenario(scenarioOf(fault, cast, setup.seed));
       const flags = ['--generate', String(orders), '--rate', String(setup.rate), '--seed', String(setup.seed)];
+      const watch = new Stolen();
       published = await stage.publish([...flags, '--ids', 'run']);
+      stolen = watch.stop();
       await within(running, stage.accepted(WARMUP + orders, DRAIN_S * 1000));
       usage = usageOf(running.pid);
     } finally {
@@ -84,7 +90,7 @@ export function run(setup: Setup, peer: Peer, fault: Fault | undefined): Promise
       begun,
       deadlineMs: DEADLINE_S * 1000,
     };
-    return { ...judge(traces, cast), ...usage, mostHops };
+    return { ...judge(traces, cast), ...usage, mostHops, stolen };
   });
 }
 
@@ -92,13 +98,14 @@ export function run(setup: Setup, peer: Peer, fault: Fault | undefined): Promise
  * The orders a second at which this system, with publisher, broker and merchants on the same machine, falls behind an open loop in
  * which nothing is wrong: half of the orders take more than twice what a call takes. Found upward, by a tenth a step.
  */
-export function saturation(peer: Peer): Promise<number> {
+export function saturation(peer: Peer): Promise<{ readonly rate: number; readonly stolen: number }> {
   return withMerchants(scenarioOf(undefined, castOf(0, 1), 1), async (stage) => {
     await stage.publish(['--generate', String(WARMUP), '--seed', '99', '--ids', 'warm']);
     const running = new RunningPeer(peer, { ...stage.job(4000), warmup: 0, orders: Number.MAX_SAFE_INTEGER });
     try {
       let accepted = WARMUP;
       await within(running, stage.accepted(accepted));
+      const watch = new Stolen();
       for (let rate = LEAST_SATURATING; ; rate = Math.round(rate * SATURATING_STEP)) {
         const orders = rate * SATURATING_S;
         const flags = ['--generate', String(orders), '--rate', String(rate), '--seed', '1', '--ids', `at-${rate}`];
@@ -109,7 +116,7 @@ export function saturation(peer: Peer): Promise<number> {
         const tookMs = published.map(({ key, intendedAt }) => {
           return (receipts.get(key)?.acceptedAt ?? Number.POSITIVE_INFINITY) - intendedAt;
         });
-        if (median(tookMs) > 2 * MEDIAN_MS) return rate;
+        if (median(tookMs) > 2 * MEDIAN_MS) return { rate, stolen: watch.stop() };
       }
     } finally {
       await running.stop();

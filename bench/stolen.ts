@@ -1,0 +1,75 @@
+import { readFileSync } from 'node:fs';
+
+const SAMPLE_MS = 1000;
+/** Samples that a share is over: a call takes long in a second that is not there, and longer when the next ones are needed to catch up. */
+const OVER = 5;
+/** Of the machine's CPU time; one that nobody else wants any of shows up to 0.02. */
+const MOST = 0.05;
+const TRIES = 4;
+
+/** Of all CPUs together since the machine started, in ticks. */
+export interface CpuTicks {
+  readonly all: number;
+  /** Time in which something wanted to run here and the host ran somebody else. */
+  readonly stolen: number;
+}
+
+/** The largest share that was stolen over any five intervals between samples; over all of them, where there are fewer. */
+export function worstShare(samples: readonly CpuTicks[]): number {
+  let worst = 0;
+  for (let at = Math.min(OVER, samples.length - 1); at > 0 && at < samples.length; at++) {
+    const [from, to] = [samples[Math.max(0, at - OVER)] as CpuTicks, samples[at] as CpuTicks];
+    worst = Math.max(worst, (to.stolen - from.stolen) / Math.max(1, to.all - from.all));
+  }
+  return worst;
+}
+
+/** The first line of Linux's /proc/stat. */
+export function ticksOf(stat: string): CpuTicks {
+  const [user = 0, nice = 0, system = 0, idle = 0, iowait = 0, irq = 0, softirq = 0, stolen = 0] = stat
+    .slice(0, stat.indexOf('\n'))
+    .trim()
+    .split(/\s+/)
+    .slice(1)
+    .map(Number);
+  return { all: user + nice + system + idle + iowait + irq + softirq + stolen, stolen };
+}
+
+/** Watches what the host takes from this machine until it is stopped. */
+export class Stolen {
+  readonly #samples: CpuTicks[] = [];
+  readonly #timer: NodeJS.Timeout;
+
+  constructor() {
+    this.#sample();
+    this.#timer = setInterval(() => this.#sample(), SAMPLE_MS).unref();
+  }
+
+  /** The worst share of CPU time over five seconds, 0 to 1. */
+  stop(): number {
+    clearInterval(this.#timer);
+    this.#sample();
+    return worstShare(this.#samples);
+  }
+
+  #sample(): void {
+    this.#samples.push(ticksOf(readFileSync('/proc/stat', 'utf8')));
+  }
+}
+
+/**
+ * Measures again what was measured while the host gave more than a twentieth of this machine's CPU time to others, which no latency
+ * at the edge of what the machine does withstands. What the system came to has no say in it.
+ */
+export async function undisturbed<T extends { readonly stolen: number }>(
+  measure: () => Promise<T>,
+  tell: (what: string) => void,
+): Promise<T> {
+  for (let tries = 1; ; tries++) {
+    const measured = await measure();
+    if (measured.stolen <= MOST) return measured;
+    const share = `the host took ${Math.round(measured.stolen * 100)}% of the CPU time for 5 s`;
+    if (tries === TRIES) throw new Error(`${share}, and as much in ${TRIES - 1} runs before`);
+    tell(`${share}: once more`);
+  }
+}
