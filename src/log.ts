@@ -21,8 +21,8 @@ export interface Log {
   readonly dropped: number;
 }
 
-/** Fields whose value is shown when it is a plain value or an array of such. */
-const PLAIN = new Set(
+/** Our fields, whose value is shown when it is a plain value or an array of such. */
+const PLAIN: ReadonlySet<string> = new Set(
   (
     'shard merchant order attempt identity hop outcome reason detail status code signal version ' +
     'queue exchange broker address host port url path handler file state ' +
@@ -32,6 +32,8 @@ const PLAIN = new Set(
     'crashes returns restarts epoch concurrency merchantConcurrency prefetch limit utilization'
   ).split(' '),
 );
+/** A handler may give any other name to what a customer must not find in a log. */
+const PLAIN_IN_THREAD: ReadonlySet<string> = new Set(['shard', 'merchant', 'order', 'attempt']);
 /** Fields that we fill ourselves with figures, objects included. */
 const FIGURES = new Set(['counts', 'outcomes', 'shards', 'slowest', 'memory']);
 /** Fields that pino writes itself: a second one would make the line ambiguous. */
@@ -74,16 +76,17 @@ function showsStacks(level: string): boolean {
 }
 
 /** The allowlist: known fields pass, all others keep their name and lose their value. */
-function allowlist(level: string, extra: readonly string[]): (fields: object) => Fields {
-  const shownAsIs = new Set([...FIGURES, ...extra]);
+function allowlist(level: string, plain: ReadonlySet<string>, extra: readonly string[]): (fields: object) => Fields {
+  const figures = plain === PLAIN ? FIGURES : new Set<string>();
+  const shownAsIs = new Set([...figures, ...extra]);
   const withStack = showsStacks(level);
   return (fields) => {
     const allowed: Fields = {};
     for (const [name, value] of Object.entries(fields)) {
       if (RESERVED.has(name) || value === undefined) continue;
       if (name === 'err') allowed[name] = reduceError(value, withStack);
-      else if (shownAsIs.has(name)) allowed[name] = FIGURES.has(name) ? cleanFigures(value) : value;
-      else if (!PLAIN.has(name) || !isPlain(value)) allowed[name] = REDACTED;
+      else if (shownAsIs.has(name)) allowed[name] = figures.has(name) ? cleanFigures(value) : value;
+      else if (!plain.has(name) || !isPlain(value)) allowed[name] = REDACTED;
       else if (typeof value !== 'string') allowed[name] = value;
       else allowed[name] = redact(IDS.has(name) ? brief(value, MAX_ID) : value);
     }
@@ -93,11 +96,12 @@ function allowlist(level: string, extra: readonly string[]): (fields: object) =>
 
 function createLogger(
   level: string,
+  plain: ReadonlySet<string>,
   extra: readonly string[],
   bindings: object,
   write: (line: string) => void,
 ): Logger {
-  const allow = allowlist(level, extra);
+  const allow = allowlist(level, plain, extra);
   const options: LoggerOptions = {
     level,
     base: { pid: process.pid, ...allow(bindings) },
@@ -131,7 +135,7 @@ export function createThreadLogger(options: {
   bindings: object;
   write(line: string): void;
 }): Logger {
-  return createLogger(options.level, options.fields, options.bindings, (line) => options.write(line));
+  return createLogger(options.level, PLAIN_IN_THREAD, options.fields, options.bindings, (line) => options.write(line));
 }
 
 export function createLog(options: {
@@ -146,7 +150,7 @@ export function createLog(options: {
   const put = destination ?? ((text: string) => sink?.write(text));
   const prettify = format === 'pretty' ? prettifier(level, destination === undefined && isatty(1)) : undefined;
   const write = prettify === undefined ? put : (line: string) => put(prettify(line));
-  const logger = createLogger(level, fields, {}, write);
+  const logger = createLogger(level, PLAIN, fields, {}, write);
 
   function reportDropped(dropped: number): void {
     logger.warn({ dropped }, `${dropped} log lines were dropped: the log's reader was too slow`);

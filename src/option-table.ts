@@ -196,7 +196,7 @@ export const SETTINGS: { readonly [Key in keyof Required<Options>]: Setting } = 
     name: 'merchant-rate',
     group: 'Isolation',
     describe:
-      'Calls per merchant, such as 10/s, 300/m or 5000/h, where the directory does not tell (default: no limit)',
+      'Orders begun per merchant, such as 10/s, 300/m or 5000/h, where the directory does not tell (default: no limit)',
     type: 'string',
     expect: 'a number above 0 per s, m or h, such as 10/s',
     accepts: (value) => parseRate(value) !== undefined,

@@ -151,11 +151,14 @@ test('a thread’s lines are redacted there and pass through the log as they are
     bindings: { shard: 3 },
     write: (line) => log.write(line),
   });
-  logger.child({ merchant: 'm-1' }).info({ posVersion: '7', customer: 'Ann' }, 'from a thread');
+  logger
+    .child({ merchant: 'm-1' })
+    .info({ posVersion: '7', customer: 'Ann', address: '1 Elm St', counts: { Ann: 1 } }, 'from a thread');
   logger.debug('below the level');
   assert.equal(lines.length, 1);
-  const { shard, merchant, posVersion, customer, msg } = last();
-  assert.deepEqual([shard, merchant, posVersion, customer, msg], [3, 'm-1', '7', '[redacted]', 'from a thread']);
+  const { shard, merchant, posVersion, customer, address, counts, msg } = last();
+  assert.deepEqual([shard, merchant, posVersion, msg], [3, 'm-1', '7', 'from a thread']);
+  assert.deepEqual([customer, address, counts], Array(3).fill('[redacted]'), 'a name of ours is as well one of theirs');
 });
 
 test('pretty lines are one line each, those of threads included', () => {

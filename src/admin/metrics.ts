@@ -150,7 +150,7 @@ export const METRICS: readonly Metric[] = [
   },
   {
     name: 'orderlane_budget_used_ratio',
-    help: `What is taken of each of these three limits, 0 to 1: calls, window_messages, window_bytes (of the ${USABLE} of --window-bytes that orders are asked for).`,
+    help: `What is taken of each of these three limits, 0 to 1: calls, window_messages, window_bytes (of the ${USABLE} of --window-bytes that orders are asked for: up to ${Math.ceil(100 / USABLE) / 100}).`,
     type: 'gauge',
     read: ({ stats, limits }) => [
       [{ budget: 'calls' }, stats.inFlight / limits.calls],

@@ -208,9 +208,11 @@ export class Dispatcher implements Sink {
         sending: loss.sending.length,
         ...(blamed === undefined ? {} : { merchant: blamed.lane.merchantId, order: blamed.delivery.orderId }),
       },
-      blamed === undefined
-        ? 'a thread was lost; its orders run one at a time until the cause is known'
-        : 'a thread was lost to an order',
+      blamed !== undefined
+        ? 'a thread was lost to an order'
+        : loss.sending.some(({ lane }) => lane.quarantined)
+          ? 'a thread was lost; what it was sending runs one at a time until the cause is known'
+          : 'a thread was lost, and nothing names the cause',
     );
     // Back to the head of their lanes, in the order in which they stood there.
     for (const entry of loss.handed.toReversed()) {
