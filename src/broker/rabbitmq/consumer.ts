@@ -153,9 +153,12 @@ export class Consumer {
     return this.#live?.bytes ?? 0;
   }
 
-  /** How many of the size of those that are here, or came last, it would let come. */
+  /** How many it would let come of the size of those that are here, or came last: no more than may come now, if that is not to grow. */
   get capacity(): number {
-    return this.#fit(this.#live === undefined ? this.#meanBytes : this.#typicalBytes(this.#live));
+    const live = this.#live;
+    if (live === undefined) return this.#fit(this.#meanBytes);
+    const fit = this.#fit(this.#typicalBytes(live));
+    return this.#mayGrow(live) ? fit : Math.min(fit, live.prefetch + left(live));
   }
 
   isCurrent(epoch: number): boolean {
@@ -308,10 +311,18 @@ export class Consumer {
   }
 
   #grow(live: Live): void {
-    const fit = Math.min(this.#fit(this.#typicalBytes(live)) - left(live), this.#room(live));
-    const least = Math.min(this.#options.prefetch, live.prefetch * LEAST_GROWTH);
-    if (fit < least) return;
+    if (!this.#mayGrow(live)) return;
+    const fit = this.#fitBeside(live);
     this.#change(live, () => this.#consume(live, Math.min(fit, live.prefetch * GROWTH)));
+  }
+
+  #mayGrow(live: Live): boolean {
+    return this.#fitBeside(live) >= Math.min(this.#options.prefetch, live.prefetch * LEAST_GROWTH);
+  }
+
+  /** How many consumers may be given, of the size of those that are here. */
+  #fitBeside(live: Live): number {
+    return Math.min(this.#fit(this.#typicalBytes(live)) - left(live), this.#room(live));
   }
 
   /** When what is here takes little room, what came before does not matter. */

@@ -290,6 +290,29 @@ test('the last step to what is asked for may be a small one', async () => {
   assert.equal(connection.allowed, 11_000);
 });
 
+test('capacity is no more than may come, where so little more would fit that nothing is added', async () => {
+  const rig = new Rig({ prefetch: 60_000, windowBytes: 2 ** 28, maxMessageBytes: 2 ** 20 });
+  const connection = new FakeConnection();
+  await rig.consumer.open(connection as unknown as ChannelModel, 1);
+  const size = Math.floor((0.75 * 2 ** 28) / (12_288 * 1.2));
+  const all = (): void => {
+    for (const channel of connection.channels) channel.open = 0;
+    rig.ack(rig.held.length);
+  };
+  await connection.fill(rig, () => size);
+  assert.deepEqual([connection.allowed, rig.consumer.unsettled], [12_288, 12_288], 'four times what it was, so far');
+  assert.equal(rig.consumer.capacity, 12_288, 'a fifth more would fit, and does not come');
+  all();
+  await connection.fill(rig, () => 1000);
+  assert.deepEqual([connection.allowed, rig.consumer.capacity], [60_000, 60_000], 'it grows when they are small again');
+  all();
+  await connection.fill(rig, () => size / 1.1);
+  assert.ok(
+    rig.consumer.capacity < 20_000,
+    `${rig.consumer.capacity}: large ones do not fit in what small ones grew to`,
+  );
+});
+
 test('sizes that vary do not make it open channel after channel', async () => {
   const rig = new Rig({ prefetch: 60_000, windowBytes: 2 ** 22, maxMessageBytes: 2 ** 16 });
   const connection = new FakeConnection();
