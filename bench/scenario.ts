@@ -31,7 +31,7 @@ export interface Isolated {
   /** Orders of healthy merchants that were published while the fault lasted. */
   readonly healthyPublished: number;
   readonly healthyDelivered: number;
-  /** Of those and the orders after the fault, how many were never accepted. */
+  /** Of those and the orders after the fault, and as many in the runs without, how many were never accepted. */
   readonly healthyLate: number;
   /** Of these orders, from the intended publish to the answer; infinite when so many were not answered. */
   readonly healthyP50Ms: number;
@@ -44,6 +44,8 @@ export interface Isolated {
   readonly recoveryRatioP99: number;
   /** Of bimodal merchants in the worse run without a fault: from the intended publish, over what their calls themselves took. */
   readonly bimodalRatioP99: number;
+  /** The same in the run with the fault. */
+  readonly bimodalInFaultRatioP99: number;
   readonly struck: {
     readonly published: number;
     readonly delivered: number;
@@ -51,7 +53,7 @@ export interface Isolated {
     readonly parked: number;
     readonly queued: number;
   };
-  /** Orders of anybody that were confirmed, not accepted, and in no queue. */
+  /** Orders of anybody that were confirmed, not accepted, and in no queue; of this and the next two, those of the runs without too. */
   readonly lost: number;
   readonly duplicateSends: number;
   readonly sentAfterDeadline: number;

@@ -14,6 +14,8 @@ const LOADS: readonly Load[] = [
   { name: '600/s, 30% hang', merchants: 1000, ratePerSecond: 600, zipf: 1, struck: 0.3, by: 'hangs' },
   { name: '1200/s, 50% hang', merchants: 1000, ratePerSecond: 1200, zipf: 1, struck: 0.5, by: 'hangs' },
   { name: '300/s, 30% answer after 5 s', merchants: 1000, ratePerSecond: 300, zipf: 1, struck: 0.3, by: 'slow' },
+  { name: '1200/s, 50% answer after 5 s', merchants: 1000, ratePerSecond: 1200, zipf: 1, struck: 0.5, by: 'slow' },
+  { name: '1200/s, 50% drift to 6 s', merchants: 1000, ratePerSecond: 1200, zipf: 1, struck: 0.5, by: 'drifts' },
   { name: '300/s, 10% drift to 6 s', merchants: 1000, ratePerSecond: 300, zipf: 1, struck: 0.1, by: 'drifts' },
   { name: '2300/s, 10% hang', merchants: 1000, ratePerSecond: 2300, zipf: 1, struck: 0.1, by: 'hangs' },
   { name: '2300/s, 10% answer after 5 s', merchants: 1000, ratePerSecond: 2300, zipf: 1, struck: 0.1, by: 'slow' },

@@ -1,6 +1,7 @@
 import { type Case, CASES, type Fault, RUN_S } from '../isolation/cases.ts';
 import { undisturbed } from '../stolen.ts';
 import { DEADLINE, type Ran, run, type Setup, saturation } from '../isolation/run.ts';
+import type { Latency } from '../isolation/judge.ts';
 import type { Peer } from '../peer.ts';
 import { celery, relayed } from '../peers/celery.ts';
 import { orderlane } from '../peers/orderlane.ts';
@@ -33,6 +34,7 @@ const healthy = figure('healthy p99', ' ms', 0, (row) => row.healthyP99Ms);
 const calm = figure('calm p99', ' ms', 0, (row) => row.calmP99Ms);
 const recovery = figure('recovery over calm', '', 2, (row) => row.recoveryRatioP99);
 const bimodal = figure('bimodal over its calls', '', 2, (row) => row.bimodalRatioP99);
+const bimodalInFault = figure('bimodal over its calls, with the fault', '', 2, (row) => row.bimodalInFaultRatioP99);
 const late = figure('healthy not delivered', '', 0, (row) => row.healthyLate);
 const lost = figure('lost', '', 0, (row) => row.lost);
 const duplicates = figure('duplicate sends', '', 0, (row) => row.duplicateSends);
@@ -60,7 +62,22 @@ export function isolation(choice: Choice = {}): Scenario {
     name: 'isolation',
     describe:
       'what merchants that hang, slow down or drift do to the others, in an open loop to 1,000 merchants, Zipf 1',
-    figures: [ratio, healthy, calm, recovery, bimodal, late, lost, duplicates, overdue, hops, drained, offered, memory],
+    figures: [
+      ratio,
+      healthy,
+      calm,
+      recovery,
+      bimodal,
+      bimodalInFault,
+      late,
+      lost,
+      duplicates,
+      overdue,
+      hops,
+      drained,
+      offered,
+      memory,
+    ],
     runs: (quick) => {
       const stage = new Stage();
       const typical = cases.findIndex(({ budget }) => budget === 1000);
@@ -111,7 +128,7 @@ class Stage {
     const place = placeOf(asked);
     return {
       system: peer.name,
-      label: `${place}: ${peer.name}`,
+      label: `${place} ${faults.join(', ')}: ${peer.name}`,
       measure: async (pair, tell) => {
         const setup = { ...asked, rate: await this.#rate(asked, pair, tell), seed: pair };
         const running = (fault?: Fault): Promise<Ran> => {
@@ -149,6 +166,8 @@ function rowOf(
 ): Omit<Measured, 'case' | 'system'> {
   // The better of the two, figure by figure: what disturbs a calm run must not excuse one with a fault.
   const calmly = (of: (each: Ran) => number): number => Math.min(of(without[0]), of(without[1]));
+  const all = [ran, ...without];
+  const sum = (of: (each: Ran) => number): number => all.reduce((total, each) => total + of(each), 0);
   const calmP99Ms = calmly(({ healthy }) => healthy.p99Ms);
   return {
     orders: rate * RUN_S,
@@ -170,20 +189,25 @@ function rowOf(
       calmly(({ recovery }) => recovery.p99Ms),
     ),
     bimodalRatioP99: Math.max(...without.map(({ bimodal, bimodalCallP99Ms }) => over(bimodal.p99Ms, bimodalCallP99Ms))),
+    bimodalInFaultRatioP99: over(ran.bimodal.p99Ms, ran.bimodalCallP99Ms),
     stolen: Math.max(ran.stolen, ...without.map(({ stolen }) => stolen)),
-    healthyLate: ran.healthy.published - ran.healthy.delivered + (ran.recovery.published - ran.recovery.delivered),
+    healthyLate: sum(({ healthy, recovery }) => missing(healthy) + missing(recovery)),
     struck: ran.struck,
-    lost: ran.lost,
-    duplicateSends: ran.duplicateSends,
-    sentAfterDeadline: ran.sentAfterDeadline,
-    mostHops: ran.mostHops,
+    lost: sum(({ lost }) => lost),
+    duplicateSends: sum(({ duplicateSends }) => duplicateSends),
+    sentAfterDeadline: sum(({ sentAfterDeadline }) => sentAfterDeadline),
+    mostHops: Math.max(...all.map(({ mostHops }) => mostHops)),
     drainedAfterS: ran.drainedAfterS,
   };
 }
 
+function missing({ published, delivered }: Latency): number {
+  return published - delivered;
+}
+
 /** What was never answered is over anything. */
 function over(latencyMs: number, without: number): number {
-  return Number.isFinite(latencyMs) ? latencyMs / without : Number.POSITIVE_INFINITY;
+  return Number.isFinite(latencyMs) && Number.isFinite(without) ? latencyMs / without : Number.POSITIVE_INFINITY;
 }
 
 function goalsOf(summary: Summary, each: Case, fault: Fault): readonly Goal[] {

@@ -1,4 +1,4 @@
-import type { Window } from '../broker/source.ts';
+import type { Delivery, Window } from '../broker/source.ts';
 import type { Lane, Waiting } from '../lane/lane.ts';
 import type { Outcome } from '../outcome.ts';
 import type { Gate } from '../stats.ts';
@@ -98,6 +98,16 @@ function standsStill<T extends Waiting>(lane: Lane<T>, gate: Gate | undefined): 
   return lane.isHanging || STANDS.has(gate);
 }
 
+/** How often an order has been sent away: its other hops were attempts. */
+function hopsOf({ hop, attempt }: Pick<Delivery, 'hop' | 'attempt'>): number {
+  return Math.max(0, hop - (attempt - 1));
+}
+
+/** What it serves a second is a guess, and it catches up at a pace that depends on the others: the next guess is no better. */
+function isBackInVain<T extends Waiting>(lane: Lane<T>, gate: Gate | undefined, hops: number): boolean {
+  return lane.catchesUp && hops > 0 && gate !== 'hold' && gate !== 'rate';
+}
+
 /**
  * Sends an order away for as long as its lane has others to serve, those on the ladder included, or cannot serve. What is
  * guessed of that has jitter, so that they do not all come back at once, and leaves a part of the time to its deadline.
@@ -105,13 +115,15 @@ function standsStill<T extends Waiting>(lane: Lane<T>, gate: Gate | undefined): 
 export function deferred<T extends Waiting>(
   lane: Lane<T>,
   gate: Gate | undefined,
-  hop: number,
+  delivery: Pick<Delivery, 'hop' | 'attempt'>,
   leftMs: number,
   random: number,
   now: number,
 ): Outcome {
-  const away = lane.isHanging || gate === 'pause' || gate === 'breaker' || gate === 'suspect';
-  const doublings = 2 ** Math.min(hop, 10);
+  const hops = hopsOf(delivery);
+  const away =
+    lane.isHanging || gate === 'pause' || gate === 'breaker' || gate === 'suspect' || isBackInVain(lane, gate, hops);
+  const doublings = 2 ** Math.min(hops, 10);
   const silence = Math.min(silentMs(lane, now), AWAY_MAX_MS);
   // It may be answering again, after that.
   const unansweredMs = Math.min(silence, now - lane.answeredAt);

@@ -153,7 +153,7 @@ export class Dispatcher implements Sink {
     if (gate !== undefined || lane.waiting > 0) {
       const leftMs = delivery.deadlineAt - now;
       if (this.#deferral.isDue(lane, gate, delivery.bytes, leftMs, this.#parts.source.window())) {
-        this.#settlements.settle(entry, deferred(lane, gate, delivery.hop, leftMs, this.#parts.random(), now), now);
+        this.#settlements.settle(entry, deferred(lane, gate, delivery, leftMs, this.#parts.random(), now), now);
         return;
       }
     }

@@ -178,7 +178,7 @@ export class Trials {
     const instead = settlements.insteadOfSend(entry, now);
     if (instead === undefined && gate === undefined) return true;
     const leftMs = delivery.deadlineAt - now;
-    settlements.settle(entry, instead ?? deferred(lane, gate, delivery.hop, leftMs, random(), now), now);
+    settlements.settle(entry, instead ?? deferred(lane, gate, delivery, leftMs, random(), now), now);
     return false;
   }
 

@@ -91,7 +91,7 @@ export class Upkeep {
 
   #defer(entry: Entry, gate: Gate | undefined, now: number): void {
     const { settlements, random } = this.#parts;
-    const { hop, deadlineAt } = entry.delivery;
-    settlements.settle(entry, deferred(entry.lane, gate, hop, deadlineAt - now, random(), now), now);
+    const { delivery } = entry;
+    settlements.settle(entry, deferred(entry.lane, gate, delivery, delivery.deadlineAt - now, random(), now), now);
   }
 }

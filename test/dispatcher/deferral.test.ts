@@ -50,8 +50,9 @@ function delayOf(
   random = 0,
   leftMs = 4 * PLENTY_MS,
   now = START,
+  attempt = 1,
 ): number {
-  const outcome = deferred(lane, gate, hop, leftMs, random, now);
+  const outcome = deferred(lane, gate, { hop, attempt }, leftMs, random, now);
   assert.equal(outcome.kind, 'deferred');
   return (outcome as { readonly delayMs: number }).delayMs;
 }
@@ -66,6 +67,12 @@ test('what keeps a merchant for longer keeps its orders away for 8 s, doubled by
   const hanging = laneOf(0, 0);
   hanging.failing = true;
   assert.equal(delayOf(hanging, 'limit', 0), 8_000);
+});
+
+test('hops that were attempts do not keep an order away for longer', () => {
+  const of = (hop: number, attempt: number): number =>
+    delayOf(laneOf(0, 0), 'breaker', hop, 0, 4 * PLENTY_MS, START, attempt);
+  assert.deepEqual([of(2, 3), of(3, 3), of(0, 3)], [8_000, 16_000, 8_000]);
 });
 
 /** When the lane was seen to stand still, in seconds since the start. */
@@ -85,7 +92,12 @@ test('what is guessed is as long as the merchant has been silent already, up to 
   stands(lane, 'breaker', 25, 30, 35);
   assert.deepEqual(delays('limit'), [64_000, 64_000, 64_000]);
   lane.out = 100;
+  lane.answeredAt = START;
+  assert.deepEqual(delays('limit'), [200, 16_000, 64_000], 'what has come back in vain, while it catches up');
+  assert.deepEqual(delays('rate'), [200, 200, 200], 'that knows its time');
+  lane.catchesUp = false;
   assert.deepEqual(delays('limit'), [200, 200, 200]);
+  lane.answeredAt = Number.NEGATIVE_INFINITY;
   stands(lane, 'breaker', 46);
   assert.deepEqual(delays('breaker'), [8_000, 16_000, 64_000], 'it is silent again');
   for (let at = 50; at <= 300; at += 5) stands(lane, 'pause', at);
