@@ -30,6 +30,15 @@ const LOADS: readonly Load[] = [
     bimodal: 0.05,
   },
   {
+    name: '1200/s, 50% after 5 s, 5% always 600 ms',
+    merchants: 1000,
+    ratePerSecond: 1200,
+    zipf: 1,
+    struck: 0.5,
+    by: 'slow',
+    steady: 0.05,
+  },
+  {
     name: '20,000 merchants, 600/s, 30% hang',
     merchants: 20_000,
     ratePerSecond: 600,
@@ -62,7 +71,8 @@ interface Row {
   readonly ratio: number;
   /** The same ratio in the time of recovery. */
   readonly recoveryRatio: number;
-  readonly bimodalRatio: number;
+  /** Of those that are always otherwise. */
+  readonly otherRatio: number;
   readonly healthyLost: number;
   readonly struckDelivered: number;
   readonly struckEnded: number;
@@ -96,6 +106,7 @@ function pair(load: Load, budget: number, seed: number, flags: Flags): Row {
   }) as [World, World];
   const fault = [CALM_MS, CALM_MS + FAULT_MS] as const;
   const recovery = [CALM_MS + FAULT_MS, CALM_MS + FAULT_MS + RECOVERY_MS] as const;
+  const other = load.steady === undefined ? 'bimodal' : 'steady';
   const healthy = faulty.told('healthy', ...fault);
   const all = faulty.told('healthy', 0, Number.POSITIVE_INFINITY);
   const struck = faulty.told(load.by, 0, Number.POSITIVE_INFINITY);
@@ -110,7 +121,7 @@ function pair(load: Load, budget: number, seed: number, flags: Flags): Row {
     ratio: p99Ms / calmP99Ms,
     recoveryRatio:
       p99(faulty.told('healthy', ...recovery).latencies) / p99(calm.told('healthy', ...recovery).latencies),
-    bimodalRatio: p99(faulty.told('bimodal', ...fault).latencies) / p99(calm.told('bimodal', ...fault).latencies),
+    otherRatio: p99(faulty.told(other, ...fault).latencies) / p99(calm.told(other, ...fault).latencies),
     healthyLost: all.published - all.delivered,
     struckDelivered: struck.delivered,
     struckEnded: struck.ended,
@@ -129,7 +140,7 @@ const cell = (text: string | number, width: number): string => String(text).padS
 function isolation(flags: Flags): void {
   const rows: Row[] = [];
   process.stderr.write(
-    `${'load'.padEnd(36)}${cell('budget', 8)}${cell('p99 calm', 10)}${cell('fault', 8)}${cell('ratio', 8)}${cell('recovery', 10)}${cell('bimodal', 9)}${cell('hops', 11)}${cell('peak', 7)}${cell('struck s', 12)}  healthy not delivered, struck delivered of ended of published\n`,
+    `${'load'.padEnd(40)}${cell('budget', 8)}${cell('p99 calm', 10)}${cell('fault', 8)}${cell('ratio', 8)}${cell('recovery', 10)}${cell('others', 9)}${cell('hops', 11)}${cell('peak', 7)}${cell('struck s', 12)}  healthy not delivered, struck delivered of ended of published\n`,
   );
   for (const load of LOADS.filter(({ name }) => name.includes(flags.load))) {
     for (const budget of flags.budget) {
@@ -144,7 +155,7 @@ function isolation(flags: Flags): void {
       const ms = (value: number): string => `${Math.round(value)}`;
       const s = (value: number): string => (value / 1000).toFixed(0);
       process.stderr.write(
-        `${used.name.padEnd(36)}${cell(budget, 8)}${cell(ms(worst.calmP99Ms), 10)}${cell(ms(worst.p99Ms), 8)}${cell(worst.ratio.toFixed(2), 8)}${cell(worst.recoveryRatio.toFixed(2), 10)}${cell(Number.isNaN(worst.bimodalRatio) ? '-' : worst.bimodalRatio.toFixed(2), 9)}${cell(`${worst.hopsPerStruck.toFixed(2)} (${worst.mostHops})`, 11)}${cell(worst.peak, 7)}${cell(`${s(worst.struckP50Ms)}, ${s(worst.struckP99Ms)}`, 12)}  ${worst.healthyLost}, ${worst.struckDelivered} of ${worst.struckEnded} of ${worst.struck}${worst.pressed ? '  (says that the budget is too small)' : ''}\n`,
+        `${used.name.padEnd(40)}${cell(budget, 8)}${cell(ms(worst.calmP99Ms), 10)}${cell(ms(worst.p99Ms), 8)}${cell(worst.ratio.toFixed(2), 8)}${cell(worst.recoveryRatio.toFixed(2), 10)}${cell(Number.isNaN(worst.otherRatio) ? '-' : worst.otherRatio.toFixed(2), 9)}${cell(`${worst.hopsPerStruck.toFixed(2)} (${worst.mostHops})`, 11)}${cell(worst.peak, 7)}${cell(`${s(worst.struckP50Ms)}, ${s(worst.struckP99Ms)}`, 12)}  ${worst.healthyLost}, ${worst.struckDelivered} of ${worst.struckEnded} of ${worst.struck}${worst.pressed ? '  (says that the budget is too small)' : ''}\n`,
       );
     }
   }

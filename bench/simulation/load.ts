@@ -1,5 +1,5 @@
-/** What a merchant is like while the fault lasts; healthy before and after, but for the bimodal, who always is. */
-export type Kind = 'healthy' | 'hangs' | 'slow' | 'drifts' | 'bimodal';
+/** What a merchant is like while the fault lasts; healthy before and after, but for the bimodal and the steady, who always are. */
+export type Kind = 'healthy' | 'hangs' | 'slow' | 'drifts' | 'bimodal' | 'steady';
 
 export interface Load {
   readonly name: string;
@@ -12,6 +12,8 @@ export interface Load {
   readonly by: 'hangs' | 'slow' | 'drifts';
   /** The part that is always bimodal: 90% 100 ms, 10% 3 s. */
   readonly bimodal?: number;
+  /** The part that always takes 600 ms. */
+  readonly steady?: number;
 }
 
 /** Times in milliseconds: calm, then the fault, then recovery. */
@@ -21,6 +23,7 @@ export const RECOVERY_MS = 40_000;
 const USUAL_MS = 80;
 const SLOW_MS = 5_000;
 const DRIFT_MS = 6_000;
+const STEADY_MS = 600;
 
 /** The merchants of a load: who they are, how often each is ordered from, and how long each call takes. */
 export class Merchants {
@@ -28,7 +31,7 @@ export class Merchants {
   readonly #busy: Float64Array;
   readonly #seed: number;
 
-  constructor({ merchants, zipf, struck, by, bimodal = 0 }: Load, seed: number) {
+  constructor({ merchants, zipf, struck, by, bimodal = 0, steady = 0 }: Load, seed: number) {
     this.#seed = seed;
     let sum = 0;
     this.#busy = Float64Array.from({ length: merchants }, (_, rank) => (sum += 1 / (rank + 1) ** zipf));
@@ -50,6 +53,7 @@ export class Merchants {
     };
     take(by, struck, 1);
     take('bimodal', bimodal, 4);
+    take('steady', steady, 4);
   }
 
   kind(rank: number): Kind {
@@ -77,6 +81,7 @@ export class Merchants {
     if (kind === 'bimodal') {
       return this.dice(order * 64 + attempt, 5) < 0.9 ? 100 * Math.exp(0.3 * normal) : 3000 * Math.exp(0.2 * normal);
     }
+    if (kind === 'steady') return STEADY_MS * Math.exp(0.1 * normal);
     const struck = faulty && kind !== 'healthy' && now >= CALM_MS && now < CALM_MS + FAULT_MS;
     if (!struck) return USUAL_MS * Math.exp(0.5 * normal);
     if (kind === 'hangs') return Number.POSITIVE_INFINITY;

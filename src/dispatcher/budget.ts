@@ -10,6 +10,8 @@ export interface Call {
     readonly shard: number;
     /** Smoothed latency of answered calls, in milliseconds. */
     readonly latencyMs: number;
+    /** The same over the last minutes. */
+    readonly normalMs: number;
     /** The longest that one has taken lately, in milliseconds. */
     readonly longestAnswerMs: number;
     readonly merchant: { readonly timeoutMs: number };
@@ -34,6 +36,8 @@ const ALWAYS = 1 / 200;
 const HANGING = 1 / 4;
 /** And while calls of merchants that answer, but take many times what is usual, hold this part, those start nothing more. */
 const SLOW = 1 / 2;
+/** Past so many times what it takes over minutes, a merchant is not as it always is. */
+const NORMAL_FACTOR = 2;
 /** With this part in flight, as much is under way as shares allow, and more deliveries in hand would only wait. */
 const BUSY = 0.9;
 /** No call is over age before this. */
@@ -107,10 +111,14 @@ export class Budget {
     return this.#hanging < Math.max(1, this.limit * HANGING);
   }
 
-  /** Whether a merchant takes so long that those like it may together hold no more than a part. */
+  /** Whether a merchant has come to take so long that those like it may together hold no more than a part. */
   isSlow(lane: Call['lane']): boolean {
-    const usual = this.#usual[lane.shard];
-    return usual !== undefined && lane.latencyMs > LEAST_AGE_MS && lane.latencyMs > OVER_AGE_FACTOR * usual;
+    return this.#takesLong(lane) && lane.latencyMs > NORMAL_FACTOR * lane.normalMs;
+  }
+
+  /** Whether it has to wait for others that take as long. One that always has may have what else is free, but for the last of it. */
+  holdsAsSlow(lane: Call['lane']): boolean {
+    return !this.servesSlow && (this.hasRoom ? this.isSlow(lane) : this.#takesLong(lane));
   }
 
   /** Whether slow merchants can start more. */
@@ -175,11 +183,16 @@ export class Budget {
     }
   }
 
+  #takesLong({ shard, latencyMs }: Call['lane']): boolean {
+    const usual = this.#usual[shard];
+    return usual !== undefined && latencyMs > LEAST_AGE_MS && latencyMs > OVER_AGE_FACTOR * usual;
+  }
+
   #count(lane: Call['lane']): void {
     const hanging = lane.isHanging ? lane.inFlight : 0;
     this.#hanging += hanging - lane.hanging;
     lane.hanging = hanging;
-    const slow = this.isSlow(lane) ? lane.inFlight : 0;
+    const slow = this.#takesLong(lane) ? lane.inFlight : 0;
     this.#slow += slow - lane.slow;
     lane.slow = slow;
   }

@@ -28,7 +28,7 @@ export class Gates {
     if (own !== undefined) return own;
     if (!shards.isReady(lane.shard) || !containment.mayStart(lane, now)) return 'shard';
     if (lane.isSuspect && !budget.trustsSuspects) return 'suspect';
-    if (!budget.servesSlow && budget.isSlow(lane)) return 'slow';
+    if (budget.holdsAsSlow(lane)) return 'slow';
     return lane.inFlight >= budget.share(lane.merchant.weight) ? 'share' : undefined;
   }
 

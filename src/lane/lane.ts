@@ -30,6 +30,8 @@ const SMOOTHING = 0.1;
 /** Of the longest latency each answer that took less takes a hundredth, and a minute without an answer all. */
 const FADING = 0.01;
 const FADED_MS = 60_000;
+/** Over so long a merchant comes to be taken for one that has always taken as long. */
+const NORMAL_MS = 300_000;
 const HOLD_MS = 1_000;
 const HOLD_MAX_MS = 60_000;
 
@@ -55,6 +57,8 @@ export class Lane<T extends Waiting> {
   out = 0;
   /** Smoothed latency of answered calls, in milliseconds; 0 before the first. Time-outs never enter. */
   latencyMs = 0;
+  /** What answered calls have taken over the last minutes, in milliseconds; 0 before the first. */
+  normalMs = 0;
   /** The longest that an answered call has taken lately, in milliseconds; 0 when the last call was not answered. */
   longestAnswerMs = 0;
   /** When it last answered, be it with a refusal, on the clock's monotonic scale. */
@@ -254,9 +258,17 @@ export class Lane<T extends Waiting> {
     return this.waiting === 0 && this.inFlight === 0 && this.out === 0;
   }
 
+  /** Smoothed by time and not by calls: a busy merchant that slows down is no more normal then than another. */
+  #normalise(latencyMs: number, now: number): void {
+    const sinceMs = now - this.answeredAt;
+    const weight = this.normalMs === 0 ? 1 : sinceMs / (sinceMs + NORMAL_MS);
+    this.normalMs += weight * (latencyMs - this.normalMs);
+  }
+
   #answered(startedAt: number, now: number): void {
     const latencyMs = now - startedAt;
     this.latencyMs = this.latencyMs === 0 ? latencyMs : this.latencyMs + SMOOTHING * (latencyMs - this.latencyMs);
+    this.#normalise(latencyMs, now);
     const left = Math.max(0, 1 - FADING - (now - this.answeredAt) / FADED_MS);
     this.longestAnswerMs = Math.max(latencyMs, this.longestAnswerMs * left);
     this.#pace?.answered(this.latencyMs, now);

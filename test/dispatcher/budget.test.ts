@@ -6,6 +6,7 @@ import { Budget, type Call, shareOf } from '../../src/dispatcher/budget.ts';
 class TestLane {
   readonly shard: number = 0;
   latencyMs = 80;
+  normalMs = 80;
   longestAnswerMs = 100;
   readonly merchant = { timeoutMs: 15_000 };
   inFlight = 0;

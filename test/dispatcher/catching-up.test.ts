@@ -77,3 +77,16 @@ test('a lane that hangs, or is slow beside the others, has to catch up whatever 
     assert.equal(lane.catchesUp, true);
   }
 });
+
+test('what one that has always taken as long has waiting is not left behind: it does not catch up', () => {
+  const budget = new Budget(20);
+  const lane = new Lane<Entry>(merchant({ concurrency: 1 }), 0);
+  for (let i = 0; i < 100; i++) budget.delivered(0, 80);
+  lane.latencyMs = 600;
+  lane.normalMs = 400;
+  noteStandstill(lane, 'limit', budget, 0);
+  assert.equal(lane.catchesUp, false);
+  lane.normalMs = 200;
+  noteStandstill(lane, 'limit', budget, 0);
+  assert.equal(lane.catchesUp, true, 'it has slowed down');
+});

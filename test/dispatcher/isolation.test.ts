@@ -22,6 +22,18 @@ function known(rig: Rig, merchant: string): void {
   rig.end(`${merchant}0`);
 }
 
+/** It has answered quickly, and has come to take seconds. */
+function slowedDown(rig: Rig, merchant: string): void {
+  known(rig, merchant);
+  always(rig, merchant, 5_000);
+}
+
+function always(rig: Rig, merchant: string, tookMs: number): void {
+  rig.receiveAll(`${merchant}0`);
+  rig.clock.pass(tookMs);
+  rig.end(`${merchant}0`);
+}
+
 /** One after the other. */
 function refuse(rig: Rig, ...orders: readonly string[]): void {
   for (const order of orders) {
@@ -152,11 +164,7 @@ test('hundreds of merchants that contend for a full budget share it by their wei
 test('merchants that answer after seconds leave half of the budget to those that answer at once', () => {
   const rig = new Rig({ concurrency: 20 }, { id: 's' }, { id: 't' }, { id: 'ok' });
   for (let n = 1; n <= 20; n++) known(rig, 'ok');
-  for (const merchant of ['s', 't']) {
-    rig.receiveAll(`${merchant}0`);
-    rig.clock.pass(5000);
-    rig.end(`${merchant}0`);
-  }
+  for (const merchant of ['s', 't']) slowedDown(rig, merchant);
   rig.handed();
   rig.receiveAll(`${names('s', 9)} ${names('t', 9)}`);
   assert.equal(rig.handed().split(' ').length, 10);
@@ -168,14 +176,28 @@ test('merchants that answer after seconds leave half of the budget to those that
   assert.equal(rig.handed().split(' ').length, 1);
 });
 
+test('one that has always taken as long has what they leave, but for the last tenth', () => {
+  const rig = new Rig({ concurrency: 20 }, { id: 's' }, { id: 't' }, { id: 'a' }, { id: 'ok' }, { id: 'p' });
+  for (let n = 1; n <= 20; n++) known(rig, 'ok');
+  for (const merchant of ['s', 't']) slowedDown(rig, merchant);
+  always(rig, 'a', 2_000);
+  for (let n = 1; n <= 20; n++) known(rig, 'ok');
+  known(rig, 'p');
+  rig.handed();
+  rig.receiveAll(`${names('s', 9)} ${names('t', 9)}`);
+  assert.equal(rig.handed().split(' ').length, 10, 'half of the budget');
+  rig.receiveAll(names('a', 3));
+  assert.equal(rig.handed(), 'a1 a2 a3');
+  rig.receiveAll(`${names('ok', 4)} p1`);
+  assert.equal(rig.handed().split(' ').length, 5, '18 of 20');
+  rig.receiveAll('a4');
+  assert.deepEqual([rig.handed(), gateOf(rig, 'a')], ['', 'slow']);
+});
+
 test('among merchants that answer after seconds, those that wait come before those that have had their turn', () => {
   const rig = new Rig({ concurrency: 20 }, { id: 's' }, { id: 't' }, { id: 'u' }, { id: 'ok' });
   for (let n = 1; n <= 20; n++) known(rig, 'ok');
-  for (const merchant of ['s', 't', 'u']) {
-    rig.receiveAll(`${merchant}0`);
-    rig.clock.pass(5000);
-    rig.end(`${merchant}0`);
-  }
+  for (const merchant of ['s', 't', 'u']) slowedDown(rig, merchant);
   rig.handed();
   rig.receiveAll(names('s', 60));
   assert.equal(rig.handed().split(' ').length, 10, 'half of the budget');
@@ -196,9 +218,7 @@ test('among merchants that answer after seconds, those that wait come before tho
 test('that merchants like it hold half of the budget is said, and so is what would help', () => {
   const rig = new Rig({ concurrency: 20 }, { id: 's' }, { id: 'ok' });
   for (let n = 1; n <= 20; n++) known(rig, 'ok');
-  rig.receiveAll('s0');
-  rig.clock.pass(5000);
-  rig.end('s0');
+  slowedDown(rig, 's');
   rig.receiveAll(names('s', 60));
   rig.dispatcher.tick();
   rig.clock.pass(5000);

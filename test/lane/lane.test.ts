@@ -297,6 +297,19 @@ test('the longest answer lately is remembered, and fades by a hundredth with eac
   assert.equal(lane1.longestAnswerMs, 100);
 });
 
+test('what a merchant takes over minutes is smoothed by time: a thousand answers in a second say little', () => {
+  const lane1 = lane();
+  call(lane1, 0, 100);
+  assert.equal(lane1.normalMs, 100);
+  for (let at = 5_000; at < 6_000; at++) call(lane1, at - 4_900, at);
+  assert.ok(lane1.latencyMs > 4_800);
+  assert.ok(lane1.normalMs < 250, `${lane1.normalMs} after 6 s`);
+  call(lane1, 301_100, 306_000);
+  assert.ok(lane1.normalMs > 2_400 && lane1.normalMs < 2_600, `${lane1.normalMs} after five minutes more`);
+  call(lane1, 306_000, 307_000, FAILED);
+  assert.ok(lane1.normalMs < 2_600, 'no answer says nothing');
+});
+
 test('one that does not answer any more is not spared for having taken long before', () => {
   const lane1 = lane();
   call(lane1, 0, 3_000);
