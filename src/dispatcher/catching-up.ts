@@ -4,7 +4,7 @@ import type { Entry } from './ledger.ts';
 
 /** Gates that hold a merchant's orders for longer than others wait, and then let all of them go. */
 const LEFT_BEHIND: ReadonlySet<Gate> = new Set(['pause', 'breaker', 'hold', 'slow']);
-/** So long a merchant has to hang before what waits counts as left behind. */
+/** So long a merchant has to hang, or asks to be left alone, before what waits counts as left behind. */
 const HANGS_MS = 2_000;
 /** What keeps a merchant from answering anybody. */
 const SILENT: ReadonlySet<Gate> = new Set(['pause', 'breaker']);
@@ -24,9 +24,14 @@ export function noteStandstill<T extends Waiting>(
   if (gate === 'shard') return;
   const hangs = hangsForLong(lane, now);
   if (hangs || SILENT.has(gate)) noteSilence(lane, now);
-  if (!hangs && !LEFT_BEHIND.has(gate) && !budget.isSlow(lane)) return;
+  if (!hangs && !leavesBehind(lane, gate, now) && !budget.isSlow(lane)) return;
   lane.catchesUp = true;
   lane.stoodAt = now;
+}
+
+function leavesBehind<T extends Waiting>(lane: Lane<T>, gate: Gate, now: number): boolean {
+  if (gate === 'hold' && !lane.catchesUp && lane.holdUntil - now < HANGS_MS) return false;
+  return LEFT_BEHIND.has(gate);
 }
 
 function noteSilence<T extends Waiting>(lane: Lane<T>, now: number): void {

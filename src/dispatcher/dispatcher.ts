@@ -26,6 +26,9 @@ import { Trials } from './trials.ts';
 import { Upkeep } from './upkeep.ts';
 import { WorstLanes } from './worst-lanes.ts';
 
+/** With tens of thousands of lanes that wait, it takes as long as a few hundred orders. */
+const JUDGE_MS = 500;
+
 export interface DispatcherOptions extends SettlementOptions {
   readonly concurrency: number;
   readonly prefetch: number;
@@ -51,6 +54,7 @@ export class Dispatcher implements Sink {
   readonly #blocked = new BlockedLanes();
   readonly #budget: Budget;
   readonly #pressure: Pressure;
+  #judgeAt = Number.NEGATIVE_INFINITY;
   readonly #deferral: Deferral;
   readonly #settlements: Settlements;
   readonly #trials: Trials;
@@ -256,6 +260,13 @@ export class Dispatcher implements Sink {
     for (const lane of this.#blocked) this.#offer(lane);
     this.#blocked.clear();
     this.#pump(now);
+    this.#judge(now);
+  }
+
+  /** Whether the process has too little of something; it asks all that waits. */
+  #judge(now: number): void {
+    if (now < this.#judgeAt) return;
+    this.#judgeAt = now + JUDGE_MS;
     // What a full budget, a drain or a trial keeps waiting is laid to nothing else.
     const isOpen = !this.#draining && !this.#budget.isFull && !this.#trials.holdsOthers(now);
     const held = heldOf(isOpen ? this.#withWaiting() : [], (lane) => this.#gates.of(lane, now));

@@ -48,6 +48,18 @@ test('a thread that stands still, a limit, a rate and a share leave nobody behin
   }
 });
 
+test('a merchant that wants to be left alone for a second leaves nothing behind, one that does for two does', () => {
+  const lane = new Lane<Entry>(merchant(), 0);
+  const holds = (at: number): boolean => {
+    noteStandstill(lane, 'hold', new Budget(10), at);
+    return lane.catchesUp;
+  };
+  lane.holdUntil = 1_000;
+  assert.deepEqual([holds(0), holds(900)], [false, false]);
+  lane.holdUntil = 3_000;
+  assert.deepEqual([holds(1_001), holds(1_000), holds(2_900)], [false, true, true]);
+});
+
 test('whoever hangs for a moment is not left behind, and who does again later has hung for no longer than that', () => {
   const lane = new Lane<Entry>(merchant(), 0);
   const budget = new Budget(10);

@@ -429,6 +429,7 @@ test('that the budget is too small is logged in words and shown', () => {
   assert.match(rig.dispatcher.snapshot().pressure ?? '', /larger --concurrency/);
   assert.equal(gateOf(rig, 'e'), 'budget');
   rig.end('a1', DELIVERED);
+  rig.clock.pass(500);
   rig.dispatcher.tick();
   assert.equal(rig.dispatcher.snapshot().pressure, undefined);
 });
