@@ -39,6 +39,15 @@ const LOADS: readonly Load[] = [
     steady: 0.05,
   },
   {
+    name: '1200/s, 50% after 5 s, 5% bimodal',
+    merchants: 1000,
+    ratePerSecond: 1200,
+    zipf: 1,
+    struck: 0.5,
+    by: 'slow',
+    bimodal: 0.05,
+  },
+  {
     name: '20,000 merchants, 600/s, 30% hang',
     merchants: 20_000,
     ratePerSecond: 600,

@@ -10,7 +10,9 @@ export interface Call {
     readonly shard: number;
     /** Smoothed latency of answered calls, in milliseconds. */
     readonly latencyMs: number;
-    /** The same over the last minutes. */
+    /** The quicker of its answers lately. */
+    readonly quickMs: number;
+    /** Smoothed over the last minutes. */
     readonly normalMs: number;
     /** The longest that one has taken lately, in milliseconds. */
     readonly longestAnswerMs: number;
@@ -113,7 +115,7 @@ export class Budget {
 
   /** Whether a merchant has come to take so long that those like it may together hold no more than a part. */
   isSlow(lane: Call['lane']): boolean {
-    return this.#takesLong(lane) && lane.latencyMs > NORMAL_FACTOR * lane.normalMs;
+    return this.#takesLong(lane) && lane.quickMs > NORMAL_FACTOR * lane.normalMs;
   }
 
   /** Whether it has to wait for others that take as long. One that always has may have what else is free, but for the last of it. */

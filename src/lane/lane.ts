@@ -57,6 +57,8 @@ export class Lane<T extends Waiting> {
   out = 0;
   /** Smoothed latency of answered calls, in milliseconds; 0 before the first. Time-outs never enter. */
   latencyMs = 0;
+  /** The quicker of its answers lately, in milliseconds: one that is quick counts at once, each that takes longer at most doubles it. */
+  quickMs = 0;
   /** What answered calls have taken over the last minutes, in milliseconds; 0 before the first. */
   normalMs = 0;
   /** The longest that an answered call has taken lately, in milliseconds; 0 when the last call was not answered. */
@@ -268,6 +270,7 @@ export class Lane<T extends Waiting> {
   #answered(startedAt: number, now: number): void {
     const latencyMs = now - startedAt;
     this.latencyMs = this.latencyMs === 0 ? latencyMs : this.latencyMs + SMOOTHING * (latencyMs - this.latencyMs);
+    this.quickMs = this.quickMs === 0 ? latencyMs : Math.min(latencyMs, 2 * this.quickMs);
     this.#normalise(latencyMs, now);
     const left = Math.max(0, 1 - FADING - (now - this.answeredAt) / FADED_MS);
     this.longestAnswerMs = Math.max(latencyMs, this.longestAnswerMs * left);

@@ -6,6 +6,7 @@ import { Budget, type Call, shareOf } from '../../src/dispatcher/budget.ts';
 class TestLane {
   readonly shard: number = 0;
   latencyMs = 80;
+  quickMs = 80;
   normalMs = 80;
   longestAnswerMs = 100;
   readonly merchant = { timeoutMs: 15_000 };
@@ -55,6 +56,7 @@ test('merchants that answer but take many times what is usual hold half of the b
   const budget = new Budget(10);
   const [quick, slow] = [new TestLane(), new TestLane()];
   slow.latencyMs = 5000;
+  slow.quickMs = 5000;
   const calls = Array.from({ length: 4 }, () => start(budget, slow, 0));
   assert.equal(budget.servesSlow, true);
   for (let i = 0; i < 100; i++) budget.delivered(0, 80);

@@ -82,6 +82,7 @@ test('a lane that hangs, or is slow beside the others, has to catch up whatever 
   hanging.failing = true;
   const slow = new Lane<Entry>(merchant(), 0);
   slow.latencyMs = 5000;
+  slow.quickMs = 5000;
   const budget = new Budget(10);
   budget.delivered(0, 80);
   for (const lane of [hanging, slow]) {
@@ -95,6 +96,7 @@ test('what one that has always taken as long has waiting is not left behind: it 
   const lane = new Lane<Entry>(merchant({ concurrency: 1 }), 0);
   for (let i = 0; i < 100; i++) budget.delivered(0, 80);
   lane.latencyMs = 600;
+  lane.quickMs = 600;
   lane.normalMs = 400;
   noteStandstill(lane, 'limit', budget, 0);
   assert.equal(lane.catchesUp, false);

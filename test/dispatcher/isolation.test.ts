@@ -25,7 +25,7 @@ function known(rig: Rig, merchant: string): void {
 /** It has answered quickly, and has come to take seconds. */
 function slowedDown(rig: Rig, merchant: string): void {
   known(rig, merchant);
-  always(rig, merchant, 5_000);
+  for (let n = 1; n <= 3; n++) always(rig, merchant, 5_000);
 }
 
 function always(rig: Rig, merchant: string, tookMs: number): void {
@@ -192,6 +192,19 @@ test('one that has always taken as long has what they leave, but for the last te
   assert.equal(rig.handed().split(' ').length, 5, '18 of 20');
   rig.receiveAll('a4');
   assert.deepEqual([rig.handed(), gateOf(rig, 'a')], ['', 'slow']);
+});
+
+test('one that takes long for some of its calls only does not wait with them', () => {
+  const rig = new Rig({ concurrency: 20 }, { id: 's' }, { id: 't' }, { id: 'b' }, { id: 'ok' });
+  for (let n = 1; n <= 20; n++) known(rig, 'ok');
+  for (const merchant of ['s', 't']) slowedDown(rig, merchant);
+  for (const tookMs of [100, 100, 5_000, 5_000, 5_000, 100]) always(rig, 'b', tookMs);
+  for (let n = 1; n <= 20; n++) known(rig, 'ok');
+  rig.handed();
+  rig.receiveAll(`${names('s', 9)} ${names('t', 9)}`);
+  assert.equal(rig.handed().split(' ').length, 10, 'half of the budget');
+  rig.receiveAll(names('b', 3));
+  assert.equal(rig.handed(), 'b1 b2 b3', 'its last answer was quick');
 });
 
 test('among merchants that answer after seconds, those that wait come before those that have had their turn', () => {

@@ -11,6 +11,7 @@ function full(limit: number): Budget {
   const lane = {
     shard: 0,
     latencyMs: 0,
+    quickMs: 0,
     normalMs: 0,
     longestAnswerMs: 0,
     merchant: { timeoutMs: 15_000 },

@@ -297,6 +297,18 @@ test('the longest answer lately is remembered, and fades by a hundredth with eac
   assert.equal(lane1.longestAnswerMs, 100);
 });
 
+test('a quick answer counts at once, and those that take longer double what is quick at most', () => {
+  const lane1 = lane();
+  call(lane1, 0, 3_000);
+  assert.equal(lane1.quickMs, 3_000);
+  const quick = (tookMs: number): number => {
+    call(lane1, 10_000 - tookMs, 10_000);
+    return lane1.quickMs;
+  };
+  assert.deepEqual([quick(100), quick(3_000), quick(3_000), quick(110), quick(200)], [100, 200, 400, 110, 200]);
+  assert.deepEqual([quick(3_000), quick(3_000), quick(3_000), quick(3_000)], [400, 800, 1_600, 3_000]);
+});
+
 test('what a merchant takes over minutes is smoothed by time: a thousand answers in a second say little', () => {
   const lane1 = lane();
   call(lane1, 0, 100);
