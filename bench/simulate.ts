@@ -230,7 +230,7 @@ await yargs(hideBin(process.argv))
         .option('first', { type: 'number', default: 1, describe: 'The first seed' })
         .option('seed', { type: 'number', describe: 'Only this one, with a trace of all that happens' })
         .option('json', { type: 'boolean', default: false, describe: 'The totals and findings as the last line' })
-        .example('make simulate ARGS="faults --seeds 100000"', 'Eight to twenty minutes on one core')
+        .example('make simulate ARGS="faults --seeds 100000"', 'Eight to thirty minutes on one core')
         .example('make simulate ARGS="faults --seed 4711"', 'That one again, event by event')
         .epilog(
           'Each seed is a run of its own: orders, merchants, limits, and up to dozens of faults between any two steps; then ' +
