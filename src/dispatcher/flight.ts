@@ -59,8 +59,11 @@ export class Flight {
   }
 }
 
-/** A call that its order's deadline cut short says nothing of a merchant that would have had more time. */
-function tellsNothing({ delivery, lane, startedAt }: Entry, outcome: ThreadOutcome, now: number): boolean {
+/**
+ * A call that its order's deadline cut short says nothing of a merchant that would have had more time, unless that had long been
+ * due to answer: where all orders have less time than the merchant's time-out, nothing else would tell that it hangs.
+ */
+function tellsNothing({ delivery, lane, startedAt, overAge }: Entry, outcome: ThreadOutcome, now: number): boolean {
   const isUnanswered = (outcome.kind === 'ambiguous' || outcome.kind === 'not-sent') && !('status' in outcome);
-  return isUnanswered && now >= delivery.deadlineAt && now - startedAt < lane.merchant.timeoutMs;
+  return isUnanswered && !overAge && now >= delivery.deadlineAt && now - startedAt < lane.merchant.timeoutMs;
 }

@@ -518,6 +518,20 @@ test('a call that its order’s deadline cut short says nothing of the merchant'
   assert.equal(rig.handed(), 'a4', 'its breaker is closed');
 });
 
+test('calls that their orders’ deadlines cut open the breaker of a merchant that had long been due to answer', () => {
+  const rig = new Rig({}, { id: 'a' });
+  known(rig, 'a');
+  for (const name of ['a1', 'a2']) {
+    rig.receive({ identity: name, merchantId: 'a', deadlineAt: rig.clock.now() + 4000 });
+    rig.clock.pass(4000);
+    rig.dispatcher.tick();
+    rig.end(name, TIMED_OUT);
+  }
+  rig.handed();
+  rig.receiveAll('a3');
+  assert.equal(rig.handed(), '', 'its breaker is open');
+});
+
 test('a merchant with a rate is let go as any other when it has nothing to do', () => {
   const rig = new Rig({}, { id: 'a', ratePerSecond: 5 });
   known(rig, 'a');
