@@ -13,6 +13,8 @@ export interface Measured extends Partial<Isolated> {
   readonly mainMs?: number;
   /** Highest resident memory since the system's start, its processes' added up. */
   readonly peakMb: number;
+  /** The same after a part of the orders, where larger cases are compared with smaller ones. */
+  readonly earlyPeakMb?: number;
   /** From the intended publish to the answer, where the load is an open loop. */
   readonly p50Ms?: number;
   readonly p99Ms?: number;

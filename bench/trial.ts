@@ -15,11 +15,13 @@ export interface Trial {
   readonly batch: Omit<Batch, 'orders' | 'seed'>;
   /** Absent when orders are not sent. */
   readonly merchants?: MerchantSettings;
+  /** Memory is read after so many orders, too, warm-up not counted: for a system that tells of its orders. */
+  readonly early?: number;
 }
 
 /** Time and CPU from the first order after the warm-up, or the last of it, to the end of the last. */
 export function trial(asked: Trial): Run {
-  const { peer, warmup, orders, concurrency } = asked;
+  const { peer, warmup, orders, concurrency, early } = asked;
   return {
     system: peer.name,
     label: `${asked.case}: ${peer.name}`,
@@ -31,6 +33,8 @@ export function trial(asked: Trial): Run {
           const first = warmup === 0 ? merchants?.inFlight(1) : merchants?.accepted(warmup);
           const begun = await within(running, first ?? running.began(warmup + 1));
           const before = usageOf(running.pid);
+          if (early !== undefined) await within(running, running.ended(warmup + early));
+          const earlyPeakMb = early === undefined ? {} : { earlyPeakMb: usageOf(running.pid).peakMb };
           const ended = await within(running, merchants?.accepted(warmup + orders) ?? running.ended(warmup + orders));
           const after = usageOf(running.pid);
           return [
@@ -42,6 +46,7 @@ export function trial(asked: Trial): Run {
               cpuMs: after.cpuMs - before.cpuMs,
               mainMs: after.mainMs - before.mainMs,
               peakMb: after.peakMb,
+              ...earlyPeakMb,
             },
           ];
         } finally {

@@ -292,7 +292,7 @@ log.console = true
 log.file = false
 disk_free_limit.absolute = 64MB
 vm_memory_high_watermark.absolute = 512MB
-raft.wal_max_size_bytes = 67108864
+raft.wal_max_size_bytes = 16777216
 `;
 }
 
