@@ -37,8 +37,11 @@ export const RECOVERY_S = 30;
 export const RUN_S: number = CALM_S + FAULT_S + RECOVERY_S;
 /** Always 90% 100 ms, 10% 3 s, and never struck; one of the busier ones among them. */
 const BIMODAL = 20;
-/** Of what a call takes. */
+/** Of what a call takes, log-normal. */
 export const MEDIAN_MS = 80;
+const SIGMA = 0.5;
+/** The 99th percentile of a standard normal distribution is 2.326. */
+export const CALL_P99_MS: number = MEDIAN_MS * Math.exp(2.326 * SIGMA);
 const SLOW_MS = 5_000;
 const DRIFT_MS = 6_000;
 const STEP_S = 1;
@@ -84,5 +87,5 @@ export function scenarioOf(fault: Fault | undefined, { struck, bimodal }: Cast, 
       rules.push({ merchants, from: `${CALM_S + at}s`, until: `${CALM_S + at + STEP_S}s`, ...slow(median) });
     }
   }
-  return { seed, default: { latency: { distribution: 'log-normal', median: `${MEDIAN_MS}ms`, sigma: 0.5 } }, rules };
+  return { seed, default: { latency: { distribution: 'log-normal', median: `${MEDIAN_MS}ms`, sigma: SIGMA } }, rules };
 }

@@ -1,5 +1,5 @@
+import { betweenCalm, CALM_MOST } from '../isolation/between-calm.ts';
 import { type Case, CASES, type Fault, RUN_S } from '../isolation/cases.ts';
-import { undisturbed } from '../stolen.ts';
 import { DEADLINE, type Ran, run, type Setup, saturation } from '../isolation/run.ts';
 import type { Latency } from '../isolation/judge.ts';
 import type { Peer } from '../peer.ts';
@@ -7,6 +7,7 @@ import { celery, relayed } from '../peers/celery.ts';
 import { orderlane } from '../peers/orderlane.ts';
 import { plain } from '../peers/plain.ts';
 import { type Figure, type Goal, type Measured, memory, once, type Run, type Scenario } from '../scenario.ts';
+import { undisturbed } from '../stolen.ts';
 import type { Summary } from '../summary.ts';
 import { atMost } from '../summary.ts';
 
@@ -130,28 +131,32 @@ class Stage {
       system: peer.name,
       label: `${place} ${faults.join(', ')}: ${peer.name}`,
       measure: async (pair, tell) => {
-        const setup = { ...asked, rate: await this.#rate(asked, pair, tell), seed: pair };
-        const running = (fault?: Fault): Promise<Ran> => {
-          tell(`${fault ?? 'calm'} at ${setup.rate}/s`);
-          return undisturbed(() => run(setup, peer, fault), tell);
+        // The rate is one that we hold; whether others do is what their rows tell.
+        const most = peer === OURS ? CALM_MOST : Number.POSITIVE_INFINITY;
+        const begin = async (tries: number) => {
+          const setup: Setup = { ...asked, rate: await this.#rate(asked, pair, tries > 1, tell), seed: pair };
+          const running = (fault?: Fault): Promise<Ran> => {
+            tell(`${fault ?? 'calm'} at ${setup.rate}/s`);
+            return undisturbed(() => run(setup, peer, fault), tell);
+          };
+          return { rate: setup.rate, running };
         };
-        const before = await running();
-        const ran: [Fault, Ran][] = [];
-        for (const fault of faults) ran.push([fault, await running(fault)]);
-        const without = [before, await running()] as const;
+        const { rate, without, ran, tries } = await betweenCalm(faults, most, begin, tell);
         return ran.map(([fault, each]) => ({
           case: caseOf(asked, fault),
           system: peer.name,
-          ...rowOf(setup, each, without),
+          tries,
+          ...rowOf({ ...asked, rate, seed: pair }, each, without),
         }));
       },
     };
   }
 
   /** In orders a second. What saturates the machine is measured beside the runs it is for: within an hour it differs by half. */
-  async #rate({ rate, ...asked }: Case, pair: number, tell: (what: string) => void): Promise<number> {
+  async #rate({ rate, ...asked }: Case, pair: number, anew: boolean, tell: (what: string) => void): Promise<number> {
     if ('perSecond' in rate) return rate.perSecond;
     const group = `${placeOf({ rate, ...asked })} ${pair}`;
+    if (anew) this.#saturating.delete(group);
     if (!this.#saturating.has(group)) tell('what saturates');
     const saturating = this.#saturating.get(group) ?? (await undisturbed(() => saturation(OURS), tell)).rate;
     this.#saturating.set(group, saturating);
@@ -163,7 +168,7 @@ function rowOf(
   { rate, budget, struck }: Setup,
   ran: Ran,
   without: readonly [Ran, Ran],
-): Omit<Measured, 'case' | 'system'> {
+): Omit<Measured, 'case' | 'system' | 'tries'> {
   // The better of the two, figure by figure: what disturbs a calm run must not excuse one with a fault.
   const calmly = (of: (each: Ran) => number): number => Math.min(of(without[0]), of(without[1]));
   const all = [ran, ...without];

@@ -1,0 +1,56 @@
+import { CALL_P99_MS, type Fault } from './cases.ts';
+import type { Judged } from './judge.ts';
+
+/** The most that healthy p99 may be with nothing wrong, over that of the calls alone. */
+export const CALM_MOST = 1.2;
+const TRIES = 4;
+
+type Calmness = Pick<Judged, 'healthy' | 'recovery'>;
+
+/** One try: its rate, and how a run with a fault or without is made at it. */
+export interface Try<R> {
+  /** In orders a second. */
+  readonly rate: number;
+  readonly running: (fault?: Fault) => Promise<R>;
+}
+
+export interface Group<R> {
+  readonly rate: number;
+  readonly without: readonly [R, R];
+  readonly ran: readonly (readonly [Fault, R])[];
+  /** How many it took. */
+  readonly tries: number;
+}
+
+/**
+ * Runs with the faults, between two without. When one of those two is not calm, the machine does not hold the rate, and a ratio would tell how
+ * far it is behind: all is measured again, the rate first. What the runs with faults came to has no say in it.
+ *
+ * @param most the most that healthy p99 may be in a calm run, over that of the calls alone
+ */
+export async function betweenCalm<R extends Calmness>(
+  faults: readonly Fault[],
+  most: number,
+  begin: (tries: number) => Promise<Try<R>>,
+  tell: (what: string) => void,
+): Promise<Group<R>> {
+  for (let tries = 1; ; tries++) {
+    const { rate, running } = await begin(tries);
+    const before = await running();
+    let last = before;
+    if (unrest(before) <= most) {
+      const ran: [Fault, R][] = [];
+      for (const fault of faults) ran.push([fault, await running(fault)]);
+      last = await running();
+      if (unrest(last) <= most) return { rate, without: [before, last], ran, tries };
+    }
+    const says = `at ${rate}/s and with nothing wrong, healthy p99 was ${unrest(last).toFixed(2)} times that of the calls alone (at most ${most})`;
+    if (tries === TRIES) throw new Error(`${says}, and no better in ${TRIES - 1} tries before`);
+    tell(`${says}: once more`);
+  }
+}
+
+/** Of the time in which others have a fault, and of that after it. */
+function unrest({ healthy, recovery }: Calmness): number {
+  return Math.max(healthy.p99Ms, recovery.p99Ms) / CALL_P99_MS;
+}

@@ -1,0 +1,60 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { betweenCalm } from '../../bench/isolation/between-calm.ts';
+import { CALL_P99_MS, type Fault } from '../../bench/isolation/cases.ts';
+
+interface Ran {
+  readonly healthy: Latency;
+  readonly recovery: Latency;
+}
+
+type Latency = ReturnType<typeof latency>;
+
+function latency(overCalls: number) {
+  return { published: 1, delivered: 1, p50Ms: 80, p99Ms: overCalls * CALL_P99_MS };
+}
+
+/** Healthy p99 and recovery of one run without a fault after the other, over that of the calls. With one it is always ten. */
+function machine(...calm: readonly (readonly [number, number])[]) {
+  const runs: string[] = [];
+  const left = [...calm];
+  return {
+    runs,
+    begin: (tries: number) =>
+      Promise.resolve({
+        rate: 1000 - tries,
+        running: (fault?: Fault): Promise<Ran> => {
+          runs.push(`${fault ?? 'calm'} at ${1000 - tries}`);
+          const [healthy, recovery] = fault === undefined ? (left.shift() ?? [9, 9]) : [10, 10];
+          return Promise.resolve({ healthy: latency(healthy), recovery: latency(recovery) });
+        },
+      }),
+  };
+}
+
+test('the rate is measured again when a run without a fault is not calm, whatever those with faults came to', async () => {
+  const told: string[] = [];
+  const { runs, begin } = machine([1.3, 1.0], [1.0, 1.1], [1.0, 1.4], [1.2, 1.1], [1.1, 1.2]);
+  const group = await betweenCalm(['hang', 'slow'], 1.21, begin, (what) => told.push(what));
+  const wholly = (rate: number): string[] => ['calm', 'hang', 'slow', 'calm'].map((each) => `${each} at ${rate}`);
+  assert.deepEqual(runs, ['calm at 999', ...wholly(998), ...wholly(997)]);
+  assert.equal(group.rate, 997);
+  assert.equal(group.tries, 3);
+  assert.deepEqual(
+    group.ran.map(([fault]) => fault),
+    ['hang', 'slow'],
+  );
+  assert.deepEqual(told, [
+    'at 999/s and with nothing wrong, healthy p99 was 1.30 times that of the calls alone (at most 1.21): once more',
+    'at 998/s and with nothing wrong, healthy p99 was 1.40 times that of the calls alone (at most 1.21): once more',
+  ]);
+});
+
+test('a machine that is never calm is given up', async () => {
+  const { runs, begin } = machine();
+  await assert.rejects(
+    betweenCalm(['hang'], 1.2, begin, () => undefined),
+    /at 996\/s and with nothing wrong, healthy p99 was 9\.00 times .*, and no better in 3 tries before/,
+  );
+  assert.equal(runs.length, 4, 'no fault was tried');
+});
