@@ -23,5 +23,6 @@ export function endOnSignals(): void {
     );
     process.exit(128 + constants.signals[signal]);
   };
-  process.once('SIGINT', end).once('SIGTERM', end).once('SIGHUP', end);
+  // Not once: a second one that comes while this process ends would end it before it has undone anything.
+  process.on('SIGINT', end).on('SIGTERM', end).on('SIGHUP', end);
 }

@@ -63,7 +63,7 @@ export interface Isolated {
   readonly mostHops: number;
   /** The most of this machine's CPU time that its host gave to others for 5 s, 0 to 1; of the three runs that the row is of. */
   readonly stolen: number;
-  /** How often its group was measured until both runs without a fault were calm. */
+  /** How often what saturates was measured until a run without a fault was calm. */
   readonly tries: number;
   /** From the fault's end to the last answer of a struck merchant's order, in seconds. */
   readonly drainedAfterS: number;

@@ -18,15 +18,15 @@ export interface Group<R> {
   readonly rate: number;
   readonly without: readonly [R, R];
   readonly ran: readonly (readonly [Fault, R])[];
-  /** How many it took. */
+  /** How many rates it took. */
   readonly tries: number;
 }
 
 /**
- * Runs with the faults, between two without. When one of those two is not calm, the machine does not hold the rate, and a ratio would tell how
- * far it is behind: all is measured again, the rate first. What the runs with faults came to has no say in it.
+ * Runs with the faults, between two without. When the first of these two is not calm, the machine does not hold the rate, and a ratio would tell
+ * how far it is behind: the rate is measured again before any fault is tried.
  *
- * @param most the most that healthy p99 may be in a calm run, over that of the calls alone
+ * @param most the most that healthy p99 may be in that run, over that of the calls alone
  */
 export async function betweenCalm<R extends Calmness>(
   faults: readonly Fault[],
@@ -37,14 +37,12 @@ export async function betweenCalm<R extends Calmness>(
   for (let tries = 1; ; tries++) {
     const { rate, running } = await begin(tries);
     const before = await running();
-    let last = before;
     if (unrest(before) <= most) {
       const ran: [Fault, R][] = [];
       for (const fault of faults) ran.push([fault, await running(fault)]);
-      last = await running();
-      if (unrest(last) <= most) return { rate, without: [before, last], ran, tries };
+      return { rate, without: [before, await running()], ran, tries };
     }
-    const says = `at ${rate}/s and with nothing wrong, healthy p99 was ${unrest(last).toFixed(2)} times that of the calls alone (at most ${most})`;
+    const says = `at ${rate}/s and with nothing wrong, healthy p99 was ${unrest(before).toFixed(2)} times that of the calls alone (at most ${most})`;
     if (tries === TRIES) throw new Error(`${says}, and no better in ${TRIES - 1} tries before`);
     tell(`${says}: once more`);
   }
