@@ -131,8 +131,8 @@ class Stage {
       system: peer.name,
       label: `${place} ${faults.join(', ')}: ${peer.name}`,
       measure: async (pair, tell) => {
-        // The rate is one that we hold; whether others do is what their rows tell.
-        const most = peer === OURS ? CALM_MOST : Number.POSITIVE_INFINITY;
+        // What saturates us is a rate that we hold; whether others do, or any of us a fixed one, is what the rows tell.
+        const most = peer === OURS && 'ofSaturation' in asked.rate ? CALM_MOST : Number.POSITIVE_INFINITY;
         const begin = async (tries: number) => {
           const setup: Setup = { ...asked, rate: await this.#rate(asked, pair, tries > 1, tell), seed: pair };
           const running = (fault?: Fault): Promise<Ran> => {

@@ -286,6 +286,7 @@ function spawnKeeper(env: Readonly<Record<string, string>>) {
   return spawn('/bin/sh', ['-c', KEEPER], { env, detached: true, stdio: ['pipe', 'pipe', 'pipe'] });
 }
 
+/** The log is small because a full one is moved into segments at one go, and hardly anything else is served meanwhile. */
 function configuration(port: number): string {
   return `listeners.tcp.1 = 127.0.0.1:${port}
 log.console = true
