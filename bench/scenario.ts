@@ -42,6 +42,8 @@ export interface Isolated {
   readonly calmP50Ms: number;
   readonly calmP99Ms: number;
   readonly ratioP99: number;
+  /** The p99 by the second of the intended publish: 20 s calm, 30 s of fault, 30 s of recovery; null where it is infinite. */
+  readonly healthyP99MsBySecond: readonly (number | null)[];
   /** After the fault, while the struck merchants' backlog drains, over the same time of the runs without. */
   readonly recoveryRatioP99: number;
   /** Of bimodal merchants in the worse run without a fault: from the intended publish, over what their calls themselves took. */

@@ -2,7 +2,7 @@ import type { PublishedMessage } from '../../src/sim/checker.ts';
 import { percentile } from '../../src/sim/checker.ts';
 import type { Receipt } from '../../src/sim/receipts.ts';
 import type { TakenQueues } from '../../src/sim/take-all.ts';
-import { CALM_S, type Cast, FAULT_S } from './cases.ts';
+import { CALM_S, type Cast, FAULT_S, RUN_S } from './cases.ts';
 
 /** What a run left behind, none of it told by the system that was measured. */
 export interface Traces {
@@ -28,6 +28,8 @@ export interface Judged {
   readonly healthy: Latency;
   /** Of healthy merchants, published after it. */
   readonly recovery: Latency;
+  /** p99 of healthy merchants' orders by the second of their intended publish, from the run's first; null where it is infinite. */
+  readonly healthyP99MsBySecond: readonly (number | null)[];
   /** Of bimodal merchants, at any time. */
   readonly bimodal: Latency;
   /** What the bimodal merchants' calls themselves took, p99, in milliseconds. */
@@ -92,6 +94,10 @@ export function judge(traces: Traces, { struck, bimodal }: Cast): Judged {
       published.filter((order) => isHealthy(order) && order.intendedAt >= overAt),
       receipts,
     ),
+    healthyP99MsBySecond: bySecond(published.filter(isHealthy), begun).map((orders) => {
+      const { p99Ms } = latencyOf(orders, receipts);
+      return Number.isFinite(p99Ms) ? Math.round(p99Ms) : null;
+    }),
     bimodal: latencyOf(ofBimodal, receipts),
     bimodalCallP99Ms: p99(
       ofBimodal.map(({ key }) => {
@@ -105,6 +111,12 @@ export function judge(traces: Traces, { struck, bimodal }: Cast): Judged {
     sentAfterDeadline,
     drainedAfterS: (lastAt - overAt) / 1000,
   };
+}
+
+function bySecond(orders: readonly PublishedMessage[], begun: number): PublishedMessage[][] {
+  const seconds: PublishedMessage[][] = Array.from({ length: RUN_S }, () => []);
+  for (const order of orders) seconds[Math.floor((order.intendedAt - begun) / 1000)]?.push(order);
+  return seconds;
 }
 
 function latencyOf(orders: readonly PublishedMessage[], receipts: ReadonlyMap<string, Receipt>): Latency {

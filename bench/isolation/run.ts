@@ -30,7 +30,7 @@ const STALLED_S = 75;
 const WARMUP = 20_000;
 /** What saturates is looked for from here on, in orders a second, for so long at each rate. */
 const LEAST_SATURATING = 1000;
-const SATURATING_STEP = 1.1;
+export const SATURATING_STEP = 1.1;
 const SATURATING_S = 5;
 
 export interface Setup {

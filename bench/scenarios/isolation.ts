@@ -1,6 +1,6 @@
 import { betweenCalm, CALM_MOST } from '../isolation/between-calm.ts';
 import { type Case, CASES, type Fault, RUN_S } from '../isolation/cases.ts';
-import { DEADLINE, type Ran, run, type Setup, saturation } from '../isolation/run.ts';
+import { DEADLINE, type Ran, run, SATURATING_STEP, type Setup, saturation } from '../isolation/run.ts';
 import type { Latency } from '../isolation/judge.ts';
 import type { Peer } from '../peer.ts';
 import { celery, relayed } from '../peers/celery.ts';
@@ -156,9 +156,12 @@ class Stage {
   async #rate({ rate, ...asked }: Case, pair: number, anew: boolean, tell: (what: string) => void): Promise<number> {
     if ('perSecond' in rate) return rate.perSecond;
     const group = `${placeOf({ rate, ...asked })} ${pair}`;
-    if (anew) this.#saturating.delete(group);
-    if (!this.#saturating.has(group)) tell('what saturates');
-    const saturating = this.#saturating.get(group) ?? (await undisturbed(() => saturation(OURS), tell)).rate;
+    const before = this.#saturating.get(group);
+    if (before !== undefined && !anew) return Math.round(rate.ofSaturation * before);
+    tell('what saturates');
+    // A rate that was not held is not raised, even if the next few seconds would bear it.
+    const most = before === undefined ? Number.POSITIVE_INFINITY : before / SATURATING_STEP;
+    const saturating = Math.min(most, (await undisturbed(() => saturation(OURS), tell)).rate);
     this.#saturating.set(group, saturating);
     return Math.round(rate.ofSaturation * saturating);
   }
@@ -189,6 +192,7 @@ function rowOf(
     calmP50Ms: calmly(({ healthy }) => healthy.p50Ms),
     calmP99Ms,
     ratioP99: over(ran.healthy.p99Ms, calmP99Ms),
+    healthyP99MsBySecond: ran.healthyP99MsBySecond,
     recoveryRatioP99: over(
       ran.recovery.p99Ms,
       calmly(({ recovery }) => recovery.p99Ms),
