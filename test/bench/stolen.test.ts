@@ -25,18 +25,25 @@ test('the worst five seconds count, wherever they are', () => {
 
 test('what the host disturbed is measured again, whatever it came to, and given up in the end', async () => {
   const told: string[] = [];
+  let waits = 0;
   const shares = [0.4, 0.06, 0.05];
   const measured = await undisturbed(
     () => Promise.resolve({ stolen: shares.shift() ?? 1, better: shares.length === 2 }),
     (what) => told.push(what),
+    () => {
+      waits++;
+      return Promise.resolve();
+    },
   );
   assert.deepEqual(measured, { stolen: 0.05, better: false });
   assert.equal(told.length, 2);
+  assert.equal(waits, 2, 'until the host is quiet, before each run that is made again');
   assert.match(told[0] ?? '', /40% of the CPU time/);
   await assert.rejects(
     undisturbed(
       () => Promise.resolve({ stolen: 0.3 }),
       () => undefined,
+      () => Promise.resolve(),
     ),
     /30% of the CPU time for 5 s, and as much in 3 runs before/,
   );
