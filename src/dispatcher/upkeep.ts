@@ -14,6 +14,8 @@ import type { WorstLanes } from './worst-lanes.ts';
 const CONSUMER_TIMEOUT_MS = 28 * 60_000;
 /** How long an order waits here before it is given back and comes again. */
 const HELD_MS = 20 * 60_000;
+/** Orders that leave in one part: each is a publish, and a thousand at once are a fifth of a second in which nothing else goes on. */
+const AT_ONCE = 100;
 
 export interface UpkeepParts {
   readonly lanes: Lanes;
@@ -34,6 +36,8 @@ export interface UpkeepParts {
 export class Upkeep {
   readonly #parts: UpkeepParts;
   readonly #round: Round<Lane<Entry>>;
+  /** More of its orders are to leave than one part lets. */
+  #unfinished: Lane<Entry> | undefined;
 
   constructor(parts: UpkeepParts) {
     this.#parts = parts;
@@ -50,26 +54,39 @@ export class Upkeep {
     const { lanes, worst, containment, shards } = this.#parts;
     if (this.#round.isOver) return 0;
     let gone = 0;
-    for (const lane of this.#round.part()) {
-      if (lane.waiting > 0) gone += this.#expire(lane, now);
-      if (lane.waiting > 0) gone += this.#sendAway(lane, now);
+    for (const lane of this.#next()) {
+      if (lane.waiting > 0) gone += this.#expire(lane, AT_ONCE - gone, now);
+      if (lane.waiting > 0) gone += this.#sendAway(lane, AT_ONCE - gone, now);
       if (lanes.evict(lane, now)) {
         containment.forget(lane);
         shards.forget(lane);
       } else worst.saw(lane, now);
+      if (gone < AT_ONCE) continue;
+      this.#unfinished = lane; // and the round is not over, be it the last
+      return gone;
     }
     if (this.#round.isOver) worst.roundIsOver();
     return gone;
+  }
+
+  *#next(): Generator<Lane<Entry>, void, undefined> {
+    const unfinished = this.#unfinished;
+    this.#unfinished = undefined;
+    if (unfinished !== undefined) yield unfinished;
+    yield* this.#round.part();
   }
 
   /**
    * Orders of a lane that stands still do not wait for a turn past their deadlines, nor for so long that the broker would
    * take the channel for dead.
    */
-  #expire(lane: Lane<Entry>, now: number): number {
+  #expire(lane: Lane<Entry>, most: number, now: number): number {
     const { settlements } = this.#parts;
     const heldMs = Math.min(HELD_MS, CONSUMER_TIMEOUT_MS - lane.merchant.timeoutMs);
-    const gone = lane.keepOnly(({ delivery, arrivedAt }) => now < delivery.deadlineAt && now - arrivedAt < heldMs);
+    let left = most;
+    const gone = lane.keepOnly(
+      ({ delivery, arrivedAt }) => (now < delivery.deadlineAt && now - arrivedAt < heldMs) || left-- <= 0,
+    );
     for (const entry of gone) {
       if (now >= entry.delivery.deadlineAt) settlements.settle(entry, expired(entry), now);
       else this.#defer(entry, this.#parts.gateOf(lane, now), now);
@@ -78,10 +95,10 @@ export class Upkeep {
   }
 
   /** What has come to stand still keeps no more of the window than it would have got if it had stood still before. */
-  #sendAway(lane: Lane<Entry>, now: number): number {
+  #sendAway(lane: Lane<Entry>, most: number, now: number): number {
     const { deferral, source } = this.#parts;
     const gate = this.#parts.gateOf(lane, now);
-    const excess = deferral.excess(lane, gate, source.window());
+    const excess = Math.min(most, deferral.excess(lane, gate, source.window()));
     if (excess === 0) return 0;
     let kept = lane.waiting - excess;
     const gone = lane.keepOnly(({ delivery }) => kept-- > 0 || delivery.deadlineAt - now < LEAST_LEFT_MS);

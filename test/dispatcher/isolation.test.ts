@@ -376,6 +376,44 @@ test('orders that wait for a merchant that stands still expire at their deadline
   assert.equal(rig.dispatcher.snapshot().waiting, 0);
 });
 
+test('of many orders that may wait no longer a hundred leave in each tick, and the others of all lanes after them', () => {
+  const rig = new Rig({}, { id: 'p', paused: true }, { id: 'q', paused: true });
+  const deadlineAt = START + 1000;
+  for (let n = 0; n < 250; n++) rig.receive({ identity: `p${n}`, merchantId: 'p', deadlineAt });
+  rig.receive({ identity: 'q0', merchantId: 'q', deadlineAt });
+  rig.clock.pass(1000);
+  const left: number[] = [];
+  const step = (): unknown => left.push(rig.dispatcher.snapshot().waiting);
+  rig.dispatcher.sweep();
+  step();
+  for (let n = 0; n < 3; n++) {
+    rig.dispatcher.tick();
+    step();
+  }
+  assert.deepEqual(left, [151, 51, 0, 0]);
+  const dead = [...Array.from({ length: 250 }, (_, n) => `p${n}`), 'q0'];
+  assert.deepEqual(
+    rig.settled(),
+    dead.map((name) => `${name} dead expired`),
+  );
+});
+
+test('of what a merchant may not keep any more a hundred orders leave in each tick, the last first', () => {
+  const rig = new Rig({ prefetch: 10_000 }, { id: 'a', paused: true });
+  rig.source.isBlocked = true;
+  rig.receiveAll(names('a', 4_800));
+  rig.source.isBlocked = false;
+  const left: number[] = [];
+  rig.dispatcher.sweep();
+  for (let n = 0; n < 5; n++) {
+    left.push(rig.dispatcher.snapshot().waiting);
+    rig.source.confirm(rig.dispatcher);
+    rig.dispatcher.tick();
+  }
+  assert.deepEqual(left, [4_700, 4_600, 4_500, 4_500, 4_500], 'as many as nine tenths of the window leave free');
+  assert.equal(rig.settled()[0], 'a4701 defer');
+});
+
 test('an order that has waited for long is given back and comes again, before the broker takes the channel for dead', () => {
   const rig = new Rig({}, { id: 'a', paused: true });
   rig.receive({ identity: 'a1', merchantId: 'a', deadlineAt: START + 10 * 3600_000 });
