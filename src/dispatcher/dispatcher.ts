@@ -130,9 +130,9 @@ export class Dispatcher implements Sink {
       );
     }
     lane.usedAt = now;
-    const uncertain = entry.possiblySent ? this.#settlements.uncertain(entry) : undefined;
-    if (uncertain !== undefined) {
-      this.#settlements.settle(entry, uncertain, now);
+    const instead = this.#settlements.insteadOfWait(entry, now);
+    if (instead !== undefined) {
+      this.#settlements.settle(entry, instead, now);
       return;
     }
     if (delivery.notBeforeAt > now) {

@@ -32,7 +32,10 @@ export class Lanes {
   /** A merchant's lane, made if there is none; undefined when the directory does not have the merchant. */
   of(merchantId: string): Lane<Entry> | undefined {
     const lane = this.#lanes.get(merchantId);
-    if (lane !== undefined) return lane.isGone ? undefined : lane;
+    if (lane !== undefined) {
+      if (lane.isGone) this.refresh(lane); // it may be back: the round that tells all lanes may take seconds
+      return lane.isGone ? undefined : lane;
+    }
     const merchant = this.#directory.find(merchantId);
     if (merchant === undefined) return undefined;
     const fresh = new Lane<Entry>(merchant, this.#shardOf(merchantId));

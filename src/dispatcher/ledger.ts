@@ -109,7 +109,7 @@ export class Ledger {
   }
 
   remember(key: string, delivery: Delivery, late: Late): void {
-    const { fingerprint } = delivery;
+    const fingerprint = printOf(delivery);
     this.#of(delivery).remember(key, late === ACK ? fingerprint : { fingerprint, late });
   }
 
@@ -132,7 +132,7 @@ export class Ledger {
     const settled = this.#of(delivery).settled(key);
     if (settled === undefined) return undefined;
     const [print, late] = typeof settled === 'number' ? [settled, ACK] : [settled.fingerprint, settled.late];
-    return print === delivery.fingerprint ? late : undefined;
+    return print === printOf(delivery) ? late : undefined;
   }
 
   #of(delivery: Delivery): Copies {
@@ -198,6 +198,14 @@ class InHand {
   *entries(): Generator<Entry> {
     for (const entry of this.#entries) if (entry !== undefined) yield entry;
   }
+}
+
+/**
+ * Tells a copy from that of another message with the same ID. Republished ones carry when their message was published, all alike: an order
+ * that was published anew, in the same words, has hops of its own.
+ */
+function printOf({ hop, fingerprint, publishedAt }: Delivery): number {
+  return hop === 0 ? fingerprint : (fingerprint ^ (publishedAt % 2 ** 32)) >>> 0;
 }
 
 /**

@@ -49,7 +49,9 @@ export class Outbox {
 
   /** A lane is gone: what the thread knows of its merchant need not be kept. */
   forget(lane: Lane<Entry>): void {
-    if (lane.toldThread === this.#thread) this.#forget.push(lane.merchantId);
+    if (lane.toldThread !== this.#thread) return;
+    this.#forget.push(lane.merchantId);
+    lane.told = undefined; // an order of its that waits apart from it may yet be sent
   }
 
   /** All that has gathered, as one batch. */

@@ -161,11 +161,17 @@ export class Settlements {
   /** What comes of an order in place of a send, as it stands now; undefined when it may be sent. */
   insteadOfSend(entry: Entry, now: number): Outcome | undefined {
     if (now >= entry.delivery.deadlineAt) return expired(entry);
-    return entry.possiblySent ? this.uncertain(entry) : undefined;
+    return entry.possiblySent ? this.#uncertain(entry) : undefined;
+  }
+
+  /** What comes of an order that has just arrived and will not be sent, whatever happens until its turn. */
+  insteadOfWait(entry: Entry, now: number): Outcome | undefined {
+    const uncertain = entry.possiblySent ? this.#uncertain(entry) : undefined;
+    return uncertain ?? (now >= entry.delivery.deadlineAt ? expired(entry) : undefined);
   }
 
   /** What comes of an order that may have been sent, where its merchant's policy is not to send it once more. */
-  uncertain({ lane, delivery }: Entry): Outcome | undefined {
+  #uncertain({ lane, delivery }: Entry): Outcome | undefined {
     const { duplicates, keyWindowMs } = lane.merchant;
     if (duplicates === 'confirm' && this.#options.canConfirm) return undefined;
     if (duplicates === 'idempotent' && this.#parts.clock.wall() < delivery.publishedAt + keyWindowMs) return undefined;

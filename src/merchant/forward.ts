@@ -2,7 +2,7 @@ import type { ClientRequest } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { type PlainResponse, type Request, RequestError } from 'got';
-import { answerOf, withAnswer } from '../answer.ts';
+import { answerOf, MAX_ANSWER_BYTES, withAnswer } from '../answer.ts';
 import { systemClock } from '../clock.ts';
 import { messageOf } from '../errors.ts';
 import { headerKey, type Merchant, type Order } from '../order.ts';
@@ -86,7 +86,7 @@ class Call extends Limited {
   }
 
   #took(chunk: Uint8Array): void {
-    this.#body?.push(chunk);
+    if (this.#read <= MAX_ANSWER_BYTES) this.#body?.push(chunk); // and one more, which tells that there is more
     this.#read += chunk.length;
     if (this.#read <= this.#client.maxResponseBytes) return;
     this.#isCut = true;

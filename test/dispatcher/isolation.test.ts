@@ -414,6 +414,13 @@ test('of what a merchant may not keep any more a hundred orders leave in each ti
   assert.equal(rig.settled()[0], 'a4701 defer');
 });
 
+test('an order that is past its deadline when it comes does not wait for the end of its merchant’s pause', () => {
+  const rig = new Rig({}, { id: 'a', paused: true });
+  rig.receive({ identity: 'a1', merchantId: 'a', deadlineAt: START });
+  assert.deepEqual(rig.settled(), ['a1 dead expired']);
+  assert.equal(rig.dispatcher.snapshot().waiting, 0);
+});
+
 test('an order that has waited for long is given back and comes again, before the broker takes the channel for dead', () => {
   const rig = new Rig({}, { id: 'a', paused: true });
   rig.receive({ identity: 'a1', merchantId: 'a', deadlineAt: START + 10 * 3600_000 });

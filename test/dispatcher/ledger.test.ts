@@ -88,6 +88,11 @@ test('a first copy that the broker gives out for the first time is nobody’s tw
   assert.equal(lateTwin(withEnded(FIRST), FIRST), undefined);
 });
 
+test('a republished copy is nobody’s twin when its message was published at another time: its ID was reused', () => {
+  assert.equal(lateTwin(withEnded(HOP), { ...HOP, publishedAt: HOP.publishedAt + 1 }), undefined);
+  assert.equal(lateTwin(withEnded(FIRST), { ...FIRST, redelivered: true, publishedAt: FIRST.publishedAt + 1 }), ACK);
+});
+
 test('a copy of another hop is no twin', () => {
   assert.equal(lateTwin(withEnded(FIRST), HOP), undefined);
   assert.equal(lateTwin(withEnded(HOP), { ...FIRST, redelivered: true }), undefined);

@@ -115,3 +115,15 @@ test('a drain releases what waits, whether its lane is in line or held', () => {
   assert.deepEqual(rig.settled().toSorted(), ['held1 defer', 'pizza2 defer']);
   assert.equal(rig.dispatcher.snapshot().waiting, 0);
 });
+
+test('a merchant that is back in the directory gets its orders before all lanes have been told', () => {
+  const rig = crowd({ id: 'z' });
+  rig.receiveAll('z1');
+  rig.end('z1');
+  rig.merchants.delete('z');
+  rig.dispatcher.directoryChanged('z');
+  rig.have({ id: 'z' });
+  rig.dispatcher.directoryChanged();
+  rig.receiveAll('z2');
+  assert.equal(rig.isInFlight('z2'), true);
+});

@@ -72,6 +72,15 @@ test('whatever differs besides makes a merchant go whole', () => {
   assert.deepEqual(told(new Outbox(), { ...without, id: 'x' }, { ...without }), [{ ...without, id: 'x' }, 'b', '']);
 });
 
+test('a merchant that the thread was told to forget goes to it again', () => {
+  const outbox = new Outbox();
+  const a = merchant('a');
+  told(outbox, a);
+  outbox.forget(laneOf(a));
+  assert.deepEqual(outbox.take().forget, ['a']);
+  assert.deepEqual(told(outbox, a), ['a', a.url]);
+});
+
 test('a new thread knows nothing', () => {
   const outbox = new Outbox();
   const [a, b] = [merchant('a'), merchant('b')];

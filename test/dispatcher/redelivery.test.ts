@@ -5,6 +5,7 @@ import { HEADER } from '../../src/broker/codec/headers.ts';
 import { keptOf } from '../../src/broker/rabbitmq/kept.ts';
 import type { Delivery } from '../../src/broker/source.ts';
 import { republish } from '../../src/broker/rabbitmq/republish.ts';
+import type { ThreadOutcome } from '../../src/protocol.ts';
 import { START, WALL } from '../helpers/deliveries.ts';
 import { Rig } from './neighbours.ts';
 
@@ -306,4 +307,20 @@ test('an order that was not sent goes back as it is only where its merchant will
     rig.dispatcher.drain();
     assert.deepEqual(rig.settled(), settled);
   }
+});
+
+test('an order that had its end and is published anew, in the same words, is retried as any other', () => {
+  const rig = new Rig();
+  const REJECTED: ThreadOutcome = { kind: 'rejected', status: 422, reason: 'HTTP 422' };
+  const body = '{"id":1}';
+  rig.receive({ identity: 'a1', hop: 1, attempt: 2, body });
+  rig.end('a1', REJECTED);
+  rig.source.confirm(rig.dispatcher);
+  const publishedAt = WALL + 60_000;
+  rig.receive({ identity: 'a1', publishedAt, body });
+  rig.end('a1', { kind: 'throttled', reason: '429' });
+  rig.source.confirm(rig.dispatcher);
+  rig.clock.pass(60_000);
+  rig.receive({ identity: 'a1', hop: 1, attempt: 2, publishedAt, body });
+  assert.equal(rig.isInFlight('a1'), true);
 });

@@ -342,3 +342,10 @@ test('what a merchant answers is kept only when it is wanted, whatever the statu
   assert.deepEqual(rejected, { kind: 'rejected', reason: 'HTTP 422', status: 422, answer });
   assert.deepEqual((await send(clientOf(t), `${stub.origin}/200`)).outcome, { kind: 'delivered', status: 200 });
 });
+
+test('of a long answer no more is kept than is told', async (t) => {
+  const stub = await httpStub(t, (response) => response.end('é'.repeat(300_000)));
+  const { outcome } = await send(clientOf(t, { answers: true }), stub.origin);
+  const answer = `"answer":${JSON.stringify('é'.repeat(2048))},"answerCut":true`;
+  assert.deepEqual(outcome, { kind: 'delivered', status: 200, answer });
+});
