@@ -289,7 +289,7 @@ export class Dispatcher implements Sink {
 
   /** To be called when the directory has other entries, or only this merchant's is another. Lanes follow within seconds. */
   directoryChanged(merchantId?: string): void {
-    if (merchantId === undefined) this.#changed.restart();
+    if (merchantId === undefined) this.#changed.beginAnew();
     else {
       const lane = this.#lanes.byMerchant.get(merchantId);
       if (lane !== undefined) this.#refresh(lane);

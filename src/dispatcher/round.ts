@@ -13,6 +13,7 @@ export class Round<T> {
   readonly #all: Sized<T>;
   #place: Iterator<T> | undefined;
   #left = 0;
+  #isWantedAnew = false;
 
   /** Its iterator must bear that members come and go, as those of a Map and a Set do. */
   constructor(all: Sized<T>) {
@@ -25,13 +26,15 @@ export class Round<T> {
 
   /** Starts at the first, unless a round is under way. */
   begin(): void {
-    if (this.isOver) this.restart();
-  }
-
-  /** Starts at the first, also in the middle of a round. */
-  restart(): void {
+    if (!this.isOver) return;
     this.#place = this.#all[Symbol.iterator]();
     this.#left = this.#all.size;
+  }
+
+  /** A whole round from now on: after the one that is under way, for whoever asks often must not keep that from its end. */
+  beginAnew(): void {
+    if (this.isOver) this.begin();
+    else this.#isWantedAnew = true;
   }
 
   /** The next part; nothing when the round is over. */
@@ -42,6 +45,10 @@ export class Round<T> {
       if (next.done === true) this.#left = 0;
       else yield next.value;
     }
-    if (this.#left === 0) this.#place = undefined;
+    if (this.#left > 0) return;
+    this.#place = undefined;
+    if (!this.#isWantedAnew) return;
+    this.#isWantedAnew = false;
+    this.begin();
   }
 }

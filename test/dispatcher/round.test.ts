@@ -20,17 +20,27 @@ test('a round goes through everything once, a bounded part at a time', () => {
   assert.deepEqual(new Set(parts.flat()), numbers(2 * PART + 1));
 });
 
-test('beginning goes on with a round that is under way, restarting does not', () => {
+test('beginning goes on with a round that is under way', () => {
   const round = new Round(numbers(PART + 2));
   round.begin();
   assert.equal([...round.part()].length, PART);
   round.begin();
   assert.deepEqual([...round.part()], [PART, PART + 1]);
   assert.ok(round.isOver);
-  round.begin();
-  assert.equal([...round.part()].length, PART);
-  round.restart();
-  assert.equal([...round.part()].at(0), 0);
+});
+
+test('a round that is wanted anew ends and is followed by one more, however often that was asked', () => {
+  const round = new Round(numbers(PART + 2));
+  round.beginAnew();
+  round.part().next();
+  const seen: number[] = [];
+  for (let parts = 0; parts < 2; parts++) {
+    round.beginAnew();
+    seen.push(...round.part());
+  }
+  assert.equal(seen.at(-1), PART + 1, 'the last ones are kept from their turn');
+  assert.equal([...round.part(), ...round.part()].length, PART + 2);
+  assert.ok(round.isOver);
 });
 
 test('a round ends although more comes than a part of it takes', () => {

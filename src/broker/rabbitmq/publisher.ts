@@ -7,6 +7,8 @@ import { CALL_LIMIT_MS, within } from './within.ts';
 export type Outgoing = Destination & {
   readonly body: Buffer;
   readonly properties: Options.Publish;
+  /** An order's next copy, which will be sent: whether there are two of it matters. */
+  readonly isToBeSent?: boolean;
   /** The queue has it, or every queue that is bound, durably. */
   done(): void;
   /** The broker did not take it; it is published again. */
@@ -31,6 +33,8 @@ const EVENT_RETRY_MAX_MS = 8000;
  * 3.10 when the limit of an empty queue was lifted): after so many refusals of one message a fresh one is asked.
  */
 const MAX_REFUSALS = 15;
+/** A message without a confirm for so long is told of: a queue whose leader has no majority says nothing at all. */
+const SILENCE_MS = 30_000;
 
 /**
  * Publishes with confirms and `mandatory`, and tries again for as long as the process lives: what it holds is unsettled
@@ -55,6 +59,9 @@ export class Publisher {
   /** Messages that wait to be tried again. */
   #later = 0;
   #warned = false;
+  /** Of the message that had waited longest for its confirm when that was last looked at. */
+  #oldest: string | undefined;
+  #watch: NodeJS.Timeout | undefined;
 
   constructor(instance: string, events: PublisherEvents) {
     this.#instance = instance;
@@ -105,6 +112,7 @@ export class Publisher {
     this.#epoch = epoch;
     this.#blocked = false;
     this.#full = false;
+    this.#watch = setInterval(() => this.#watchSilence(), SILENCE_MS).unref();
     this.#pump();
   }
 
@@ -112,7 +120,9 @@ export class Publisher {
   closed(epoch: number): void {
     if (epoch !== this.#epoch) return;
     this.#channel = undefined;
-    this.#todo = [...this.#unconfirmed.values(), ...this.#todo.slice(this.#next)];
+    clearInterval(this.#watch);
+    this.#oldest = undefined;
+    this.#todo = [...[...this.#unconfirmed.values()].map(onceMore), ...this.#todo.slice(this.#next)];
     this.#next = 0;
     this.#unconfirmed.clear();
     this.#returned.clear();
@@ -187,6 +197,19 @@ export class Publisher {
     this.#unconfirmed.set(id, message);
   }
 
+  /** Whoever waits for the confirm is stalled, and in time everybody is: an unanswered publish keeps its place. */
+  #watchSilence(): void {
+    const [oldest] = this.#unconfirmed;
+    const [id, message] = oldest ?? [];
+    if (message !== undefined && id === this.#oldest && !this.#blocked) {
+      this.#events.warn(
+        { ...nameOf(message), unconfirmed: this.#unconfirmed.size, pending: this.pending },
+        'the broker has not confirmed a message for 30 s: its order stays unsettled; has the queue a majority of its nodes?',
+      );
+    }
+    this.#oldest = id;
+  }
+
   #onRefusal(message: Outgoing): void {
     const refusals = (this.#refusals.get(message) ?? 0) + 1;
     this.#refusals.set(message, refusals);
@@ -213,6 +236,16 @@ export class Publisher {
 
 function nameOf(message: Outgoing): { readonly queue: string } | { readonly exchange: string } {
   return 'queue' in message ? { queue: message.queue } : { exchange: message.exchange };
+}
+
+/**
+ * A copy whose confirm was lost: the broker may have the first one, and when they come to two processes, neither knows of
+ * the other. What its merchant must not get twice is then for a person.
+ */
+function onceMore(message: Outgoing): Outgoing {
+  if (message.isToBeSent !== true) return message;
+  const { properties } = message;
+  return { ...message, properties: { ...properties, headers: { ...properties.headers, [HEADER.possiblySent]: true } } };
 }
 
 /** A nack and a lost channel both come as errors. */

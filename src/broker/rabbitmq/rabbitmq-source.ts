@@ -150,6 +150,7 @@ export class RabbitmqSource implements Source {
     this.#publisher.publish({
       ...republish(queue, held, held, settlement, instance, { wall, deadline }),
       body: held.raw ?? Buffer.from(held.body, 'utf8'),
+      isToBeSent: settlement.kind === 'retry' || settlement.kind === 'defer',
       done,
     });
     return 'pending';

@@ -20,7 +20,7 @@ class Rig {
   #epoch = 0;
 
   constructor(t: TestContext) {
-    t.mock.timers.enable({ apis: ['setTimeout'] });
+    t.mock.timers.enable({ apis: ['setTimeout', 'setInterval'] });
     this.publisher = new Publisher('me', {
       failed: (epoch, why) => {
         this.failures.push(why);
@@ -37,9 +37,10 @@ class Rig {
     return connection;
   }
 
-  publish(name: string, properties: Options.Publish = {}): void {
+  publish(name: string, properties: Options.Publish = {}, isToBeSent?: boolean): void {
     const done = (): unknown => this.done.push(name);
-    this.publisher.publish({ queue: 'orders.dead', body: Buffer.from(name), properties, done });
+    const message = { queue: 'orders.dead', body: Buffer.from(name), properties, done };
+    this.publisher.publish(isToBeSent === undefined ? message : { ...message, isToBeSent });
   }
 }
 
@@ -164,6 +165,54 @@ test('what had no confirm when the connection was lost goes again first, on the 
   t.mock.timers.tick(10_000);
   assert.equal(second.bodies, 'a c d e', 'something was sent twice');
   assert.deepEqual(rig.warnings, [], 'the broker refused nothing');
+});
+
+test('an order’s next copy that goes again says that it may be sent by whoever has the first, and what ends an order does not', async (t) => {
+  const rig = new Rig(t);
+  const first = await rig.open();
+  rig.publish('retry', { headers: { order_id: 'o-1' } }, true);
+  rig.publish('dead', {}, false);
+  first.writable = false;
+  rig.publish('later', {}, true);
+  rig.publish('unsent', {}, true);
+  assert.deepEqual(
+    first.sent.map(({ headers }) => headers['orderlane_possibly_sent']),
+    [undefined, undefined, undefined],
+  );
+  first.lose();
+  await turn();
+  const second = await rig.open();
+  assert.deepEqual(
+    second.sent.map(({ body, headers }) => [body, headers['order_id'], headers['orderlane_possibly_sent']]),
+    [
+      ['retry', 'o-1', true],
+      ['dead', undefined, undefined],
+      ['later', undefined, true],
+      ['unsent', undefined, undefined],
+    ],
+  );
+  second.ack(4, true);
+  assert.deepEqual(rig.done, ['retry', 'dead', 'later', 'unsent']);
+});
+
+test('a message that has no confirm for half a minute is warned of with its queue, and one that comes and goes is not', async (t) => {
+  const rig = new Rig(t);
+  const connection = await rig.open();
+  rig.publish('a');
+  t.mock.timers.tick(29_000);
+  connection.ack(1);
+  rig.publish('b');
+  t.mock.timers.tick(30_000);
+  assert.deepEqual(rig.warnings, [], 'each was looked at once');
+  t.mock.timers.tick(1000);
+  assert.match(rig.warnings.join(), /^the broker has not confirmed a message for 30 s/);
+  connection.emit('blocked', 'low on disk');
+  t.mock.timers.tick(60_000);
+  assert.equal(rig.warnings.length, 2, 'the block itself, and nothing after it');
+  connection.lose();
+  await turn();
+  t.mock.timers.tick(120_000);
+  assert.equal(rig.warnings.length, 2, 'there is no connection on which a confirm could come');
 });
 
 test('nothing is published while the broker blocks the connection, and all of it afterwards', async (t) => {
