@@ -75,7 +75,17 @@ async function main(): Promise<void> {
   const dir = flags.results ?? (keeps ? RESULTS : undefined);
   const rows: Row[] = [];
   let missed = 0;
-  for (const scenario of chosen()) {
+  const asked = chosen().filter((scenario) => runsOf(scenario).length > 0);
+  if (asked.length === 0) {
+    const labels = chosen().flatMap((scenario) => scenario.runs(flags.quick).map(({ label }) => `\n  ${label}`));
+    say(
+      labels.length === 0
+        ? 'there is no case with this --budget, --fault and --rate'
+        : `--only: expected a part of one of these, got '${flags.only}'${labels.join('')}`,
+    );
+    process.exit(2);
+  }
+  for (const scenario of asked) {
     const file = dir === undefined ? undefined : new ResultFile(dir, scenario.name, machine, flags.resume);
     const mine = await measure(scenario, pairs, machine.date, file);
     rows.push(...mine);
@@ -99,6 +109,10 @@ function chosen(): readonly Scenario[] {
   return scenarios.filter(({ name }) => name === flags.scenario);
 }
 
+function runsOf(scenario: Scenario): readonly Run[] {
+  return scenario.runs(flags.quick).filter(({ label }) => label.includes(flags.only ?? ''));
+}
+
 /** Runs that could not be made. */
 const failed: string[] = [];
 
@@ -116,8 +130,7 @@ async function measure(
 ): Promise<readonly Row[]> {
   say(`\n${scenario.name}: ${scenario.describe}`);
   const earlier = file?.earlier ?? [];
-  const runs = scenario.runs(flags.quick).filter(({ label }) => label.includes(flags.only ?? ''));
-  if (runs.length === 0) throw new Error('there is no such run: --list without the choice shows what there is');
+  const runs = runsOf(scenario);
   const all: Planned[] = [];
   for (let pair = 1; pair <= pairs; pair++) {
     for (const run of runs)
