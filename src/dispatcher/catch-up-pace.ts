@@ -10,7 +10,8 @@ const FEW = 1 / 8;
 const LEAST = 16;
 /** Times what the thread begins. */
 const MOST = 2;
-const UP = 9 / 8;
+/** Gently: the use is known half a second late, and what is handed over too much by then, all others wait for. */
+const UP = 17 / 16;
 const DOWN = 8 / 9;
 /** One look says little, and a mean that is renewed once a second would be acted on ten times: so much of what is believed of the use is what it was since the last look. */
 const NOW = 1 / 5;

@@ -135,15 +135,6 @@ export class Dispatcher implements Sink {
       this.#settlements.settle(entry, instead, now);
       return;
     }
-    if (delivery.notBeforeAt > now) {
-      const delayMs = delivery.notBeforeAt - now;
-      this.#settlements.settle(
-        entry,
-        { kind: 'deferred', reason: 'its time has not come', delayMs, atLeastMs: delayMs },
-        now,
-      );
-      return;
-    }
     if (this.#draining && !this.#settlements.mayComeBack(entry, now)) {
       this.#settlements.release(entry, now);
       return;

@@ -164,10 +164,14 @@ export class Settlements {
     return entry.possiblySent ? this.#uncertain(entry) : undefined;
   }
 
-  /** What comes of an order that has just arrived and will not be sent, whatever happens until its turn. */
+  /** What comes of an order that has just arrived and will not be sent, whatever happens until its turn, or not from here. */
   insteadOfWait(entry: Entry, now: number): Outcome | undefined {
+    const { deadlineAt, notBeforeAt } = entry.delivery;
     const uncertain = entry.possiblySent ? this.#uncertain(entry) : undefined;
-    return uncertain ?? (now >= entry.delivery.deadlineAt ? expired(entry) : undefined);
+    if (uncertain !== undefined) return uncertain;
+    if (now >= deadlineAt) return expired(entry);
+    const delayMs = notBeforeAt - now;
+    return delayMs > 0 ? { kind: 'deferred', reason: 'its time has not come', delayMs, atLeastMs: delayMs } : undefined;
   }
 
   /** What comes of an order that may have been sent, where its merchant's policy is not to send it once more. */

@@ -21,21 +21,21 @@ function looks(pace: CatchUpPace, count: number, begun: number, use: number): nu
   });
 }
 
-test('while the thread has time to spare there is room for an eighth more with each look, as long as it is used', () => {
+test('while the thread has time to spare there is room for a sixteenth more with each look, as long as it is used', () => {
   const pace = new CatchUpPace();
   assert.equal(fill(pace), 16);
   pace.look(1600, IDLE);
-  assert.deepEqual(looks(pace, 2, 200, IDLE), [101, 114]);
+  assert.deepEqual(looks(pace, 2, 200, IDLE), [101, 107]);
   assert.equal(fill(pace, 10), 10);
   pace.look(200, IDLE);
-  assert.equal(fill(pace), 114); // of 128
+  assert.equal(fill(pace), 101); // of 114
 });
 
 test('a busy moment takes nothing back', () => {
   const pace = new CatchUpPace();
   for (let look = 0; look < 30; look++) pace.look(1600, IDLE);
   assert.deepEqual(looks(pace, 1, 1600, 1), [100]);
-  assert.deepEqual(looks(pace, 1, 1600, IDLE), [113]);
+  assert.deepEqual(looks(pace, 1, 1600, IDLE), [106]);
 });
 
 test('a thread without time to spare is handed a ninth less with each look, down to a sixteenth of what it begins', () => {
@@ -60,8 +60,8 @@ test('nothing is taken back for the sake of others that are hardly there', () =>
   const pace = new CatchUpPace();
   for (let look = 0; look < 30; look++) pace.look(1600, BUSY);
   assert.deepEqual(looks(pace, 1, 110, BUSY), [100]);
-  assert.deepEqual(looks(pace, 1, 150, BUSY), [113]);
-  assert.equal(fill(pace), 100);
+  assert.deepEqual(looks(pace, 1, 150, BUSY), [106]);
+  assert.equal(fill(pace), 94);
 });
 
 test('whatever a thread does, some may always go', () => {

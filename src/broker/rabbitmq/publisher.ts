@@ -61,7 +61,6 @@ export class Publisher {
   #warned = false;
   /** Of the message that had waited longest for its confirm when that was last looked at. */
   #oldest: string | undefined;
-  #watch: NodeJS.Timeout | undefined;
 
   constructor(instance: string, events: PublisherEvents) {
     this.#instance = instance;
@@ -84,8 +83,12 @@ export class Publisher {
     channel.on('error', (error: Error) => {
       why = messageOf(error);
     });
-    // In a microtask: when the whole connection is gone, its own reason is told first.
-    channel.on('close', () => queueMicrotask(() => this.#events.failed(epoch, why)));
+    const watch = setInterval(() => this.#watchSilence(), SILENCE_MS).unref();
+    channel.on('close', () => {
+      clearInterval(watch);
+      // In a microtask: when the whole connection is gone, its own reason is told first.
+      queueMicrotask(() => this.#events.failed(epoch, why));
+    });
     channel.on('return', (message: Message) => {
       const id: unknown = message.properties.headers?.[HEADER.publishId];
       if (typeof id === 'string') this.#returned.add(id);
@@ -112,7 +115,6 @@ export class Publisher {
     this.#epoch = epoch;
     this.#blocked = false;
     this.#full = false;
-    this.#watch = setInterval(() => this.#watchSilence(), SILENCE_MS).unref();
     this.#pump();
   }
 
@@ -120,8 +122,6 @@ export class Publisher {
   closed(epoch: number): void {
     if (epoch !== this.#epoch) return;
     this.#channel = undefined;
-    clearInterval(this.#watch);
-    this.#oldest = undefined;
     this.#todo = [...[...this.#unconfirmed.values()].map(onceMore), ...this.#todo.slice(this.#next)];
     this.#next = 0;
     this.#unconfirmed.clear();

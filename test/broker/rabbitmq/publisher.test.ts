@@ -17,6 +17,8 @@ class Rig {
   readonly infos: string[] = [];
   readonly failures: string[] = [];
   readonly publisher: Publisher;
+  /** Its link has been stopped, and says nothing of a channel that closes. */
+  isStopped = false;
   #epoch = 0;
 
   constructor(t: TestContext) {
@@ -24,7 +26,7 @@ class Rig {
     this.publisher = new Publisher('me', {
       failed: (epoch, why) => {
         this.failures.push(why);
-        this.publisher.closed(epoch);
+        if (!this.isStopped) this.publisher.closed(epoch);
       },
       warn: (_fields, message) => this.warnings.push(message),
       info: (_fields, message) => this.infos.push(message),
@@ -213,6 +215,16 @@ test('a message that has no confirm for half a minute is warned of with its queu
   await turn();
   t.mock.timers.tick(120_000);
   assert.equal(rig.warnings.length, 2, 'there is no connection on which a confirm could come');
+});
+
+test('nothing watches for confirms once their channel is gone, also when its link was stopped', async (t) => {
+  const rig = new Rig(t);
+  const connection = await rig.open();
+  rig.publish('a');
+  rig.isStopped = true;
+  connection.lose();
+  t.mock.timers.tick(120_000);
+  assert.deepEqual(rig.warnings, []);
 });
 
 test('nothing is published while the broker blocks the connection, and all of it afterwards', async (t) => {
