@@ -164,7 +164,7 @@ export class Settlements {
     return entry.possiblySent ? this.#uncertain(entry) : undefined;
   }
 
-  /** What comes of an order that has just arrived and will not be sent, whatever happens until its turn, or not from here. */
+  /** What comes of an order that has just arrived in place of waiting for its turn: whatever happened until then, it would not be sent, or not yet. */
   insteadOfWait(entry: Entry, now: number): Outcome | undefined {
     const { deadlineAt, notBeforeAt } = entry.delivery;
     const uncertain = entry.possiblySent ? this.#uncertain(entry) : undefined;
