@@ -82,13 +82,19 @@ export class ResultFile {
     this.earlier = before.rows;
   }
 
-  /** Whether a run of this round is in the file already. */
+  /** Whether a run of this round is in the file already, and tells something. */
   has(run: string, pair: number): boolean {
-    return this.earlier.some((row) => row.run === run && row.pair === pair);
+    const rows = this.earlier.filter((row) => row.run === run && row.pair === pair);
+    return rows.length > 0 && rows.every(({ disturbed }) => disturbed === undefined);
   }
 
-  /** The first of a session begins the file, or goes on with it. */
+  /** The first of a session begins the file, or goes on with it. What the file has of the same run and round was disturbed, and goes. */
   add(rows: readonly Row[]): void {
+    if (this.earlier.some((row) => isOneOf(rows, row))) {
+      const lines = readFileSync(this.path, 'utf8').trimEnd().split('\n');
+      const kept = lines.filter((line) => !isOneOf(rows, JSON.parse(line) as Partial<Row>));
+      writeFileSync(this.path, kept.map((line) => `${line}\n`).join(''));
+    }
     if (!this.#begun) {
       if (this.earlier.length === 0) writeFileSync(this.path, '');
       appendFileSync(this.path, `${JSON.stringify(this.#machine)}\n`);
@@ -96,6 +102,11 @@ export class ResultFile {
     }
     appendFileSync(this.path, rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
   }
+}
+
+/** Whether it is of the same run and round. */
+export function isOneOf(rows: readonly Row[], { run, pair }: Partial<Row>): boolean {
+  return rows.some((row) => row.run === run && row.pair === pair);
 }
 
 export function parseResults(text: string): Results {

@@ -10,7 +10,7 @@ import { writeToMemory } from './in-memory.ts';
 import { endOnSignals } from './interrupt.ts';
 import { FAULTS } from './isolation/cases.ts';
 import { plotFile } from './plot.ts';
-import { ResultFile, thisMachine } from './results.ts';
+import { isOneOf, ResultFile, thisMachine } from './results.ts';
 import { quotedIn, type Row, type Run, type Scenario } from './scenario.ts';
 import { scenarios } from './scenarios/index.ts';
 import { isolation } from './scenarios/isolation.ts';
@@ -141,7 +141,7 @@ async function measure(
     return [];
   }
   const begun = Date.now();
-  const rows: Row[] = [...earlier];
+  let rows: readonly Row[] = earlier;
   if (rows.length > 0) say(`  ${rows.length} rows are there, ${all.length} runs are left`);
   let done = 0;
   for (const { pair, run } of all) {
@@ -169,8 +169,11 @@ async function measure(
     done++;
     if (measured.length > 0) file?.add(measured);
     else say(`  failed: ${failed.at(-1)}`);
-    rows.push(...measured);
-    for (const row of measured) say(`  ${row.case.padEnd(28)} ${row.system.padEnd(24)} ${line(scenario, row)}`);
+    rows = [...rows.filter((row) => !isOneOf(measured, row)), ...measured];
+    for (const row of measured) {
+      say(`  ${row.case.padEnd(28)} ${row.system.padEnd(24)} ${line(scenario, row)}`);
+      if (row.disturbed !== undefined) say(`    disturbed: ${row.disturbed}`);
+    }
   }
   return rows;
 }
@@ -191,6 +194,9 @@ function verdict(scenario: Scenario, rows: readonly Row[]): number {
     }
     for (const { system, says } of quotedIn(scenario, each)) say(`    ${system.padEnd(24)} ${says}`);
   }
+  const disturbed = rows.filter((row) => row.disturbed !== undefined).length;
+  if (disturbed > 0)
+    say(`\n  ${disturbed} of ${rows.length} rows were disturbed, and no goal for speed is judged by them`);
   let missed = 0;
   for (const { says, met } of scenario.goals(summary)) {
     say(`  ${met === undefined ? 'unknown' : met ? 'met    ' : 'MISSED '}  ${says}`);

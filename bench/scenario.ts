@@ -20,6 +20,8 @@ export interface Measured extends Partial<Isolated> {
   readonly p99Ms?: number;
   /** From the last answer to the end of the process. */
   readonly exitMs?: number;
+  /** What kept this machine from a run that tells anything: it is no evidence for a goal or against it. */
+  readonly disturbed?: string;
 }
 
 /** Of the scenario `isolation` only. */

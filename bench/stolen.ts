@@ -8,11 +8,12 @@ const SAMPLE_MS = 1000;
 const OVER = 5;
 /** Of the machine's CPU time; one that nobody else wants any of shows up to 0.02. */
 const MOST = 0.05;
-const TRIES = 4;
+/** Runs of a group that are made again. */
+const REPEATS = 4;
 /** What is stolen shows only while there is something to run. */
 const PROBE_MS = 10_000;
-/** Of probes, one after the other: a quarter of an hour. */
-const PROBES = 90;
+/** Of probes, one after the other: five minutes. */
+const PROBES = 30;
 
 /** Of all CPUs together since the machine started, in ticks. */
 export interface CpuTicks {
@@ -64,26 +65,44 @@ export class Stolen {
   }
 }
 
+/** What is said of a run that the host disturbed; undefined when it did not. */
+export function disturbance(stolen: number): string | undefined {
+  return stolen <= MOST ? undefined : `the host took ${Math.round(stolen * 100)}% of the CPU time for 5 s`;
+}
+
 /**
  * Measures again what was measured while the host gave more than a twentieth of this machine's CPU time to others, which no latency
- * at the edge of what the machine does withstands. What the system came to has no say in it.
+ * at the edge of what the machine does withstands. What the system came to has no say in it. One for each group of runs that
+ * belong together: a host that is never quiet must not keep a benchmark for hours, and then the least disturbed run is what there is.
  */
-export async function undisturbed<T extends { readonly stolen: number }>(
-  measure: () => Promise<T>,
-  tell: (what: string) => void,
-  quiet: () => Promise<void> = untilQuiet,
-): Promise<T> {
-  for (let tries = 1; ; tries++) {
-    const measured = await measure();
-    if (measured.stolen <= MOST) return measured;
-    const share = `the host took ${Math.round(measured.stolen * 100)}% of the CPU time for 5 s`;
-    if (tries === TRIES) throw new Error(`${share}, and as much in ${TRIES - 1} runs before`);
-    tell(`${share}: once more`);
-    await quiet();
+export class Undisturbed {
+  readonly tell: (what: string) => void;
+  readonly #quiet: () => Promise<void>;
+  #repeats = 0;
+
+  constructor(tell: (what: string) => void, quiet: () => Promise<void> = untilQuiet) {
+    this.tell = tell;
+    this.#quiet = quiet;
+  }
+
+  async run<T extends { readonly stolen: number }>(measure: () => Promise<T>): Promise<T> {
+    for (let best: T | undefined; ; ) {
+      const measured = await measure();
+      if (best === undefined || measured.stolen < best.stolen) best = measured;
+      const share = disturbance(best.stolen);
+      if (share === undefined) return best;
+      if (this.#repeats === REPEATS) {
+        this.tell(`${share}, and as much before: it is kept as it is`);
+        return best;
+      }
+      this.#repeats++;
+      this.tell(`${share}: once more`);
+      await this.#quiet();
+    }
   }
 }
 
-/** Until the host gives this machine all of its CPUs for a while, or does not within a quarter of an hour. */
+/** Until the host gives this machine all of its CPUs for a while, or does not within five minutes. */
 async function untilQuiet(): Promise<void> {
   for (let probes = 0; probes < PROBES; probes++) {
     const spinning = Array.from({ length: availableParallelism() }, () => new Worker('for (;;);', { eval: true }));

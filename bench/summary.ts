@@ -9,6 +9,11 @@ export class Summary {
     this.#rows = rows;
   }
 
+  /** Of the runs that tell something. */
+  get undisturbed(): Summary {
+    return new Summary(this.#rows.filter(({ disturbed }) => disturbed === undefined));
+  }
+
   get cases(): readonly string[] {
     return [...new Set(this.#rows.map((row) => row.case))];
   }

@@ -7,7 +7,7 @@ import { celery, relayed } from '../peers/celery.ts';
 import { orderlane } from '../peers/orderlane.ts';
 import { plain } from '../peers/plain.ts';
 import { type Figure, type Goal, type Measured, memory, once, type Run, type Scenario } from '../scenario.ts';
-import { undisturbed } from '../stolen.ts';
+import { disturbance, Undisturbed } from '../stolen.ts';
 import type { Summary } from '../summary.ts';
 import { atMost } from '../summary.ts';
 
@@ -133,35 +133,42 @@ class Stage {
       measure: async (pair, tell) => {
         // What saturates us is a rate that we hold; whether others do, or any of us a fixed one, is what the rows tell.
         const most = peer === OURS && 'ofSaturation' in asked.rate ? CALM_MOST : Number.POSITIVE_INFINITY;
+        const undisturbed = new Undisturbed(tell);
         const begin = async (tries: number) => {
-          const setup: Setup = { ...asked, rate: await this.#rate(asked, pair, tries > 1, tell), seed: pair };
+          const rate = await this.#rate(asked, pair, tries > 1, undisturbed);
+          const setup: Setup = { ...asked, rate, seed: pair };
           const running = (fault?: Fault): Promise<Ran> => {
             tell(`${fault ?? 'calm'} at ${setup.rate}/s`);
-            return undisturbed(() => run(setup, peer, fault), tell);
+            return undisturbed.run(() => run(setup, peer, fault));
           };
-          return { rate: setup.rate, running };
+          return { rate, running };
         };
-        const { rate, without, ran, tries } = await betweenCalm(faults, most, begin, tell);
-        return ran.map(([fault, each]) => ({
-          case: caseOf(asked, fault),
-          system: peer.name,
-          tries,
-          ...rowOf({ ...asked, rate, seed: pair }, each, without),
-        }));
+        const { rate, without, ran, tries, unheld } = await betweenCalm(faults, most, begin, tell);
+        return ran.map(([fault, each]) => {
+          const row = rowOf({ ...asked, rate, seed: pair }, each, without);
+          const disturbed = unheld ?? disturbance(row.stolen ?? 0);
+          return {
+            case: caseOf(asked, fault),
+            system: peer.name,
+            tries,
+            ...row,
+            ...(disturbed === undefined ? {} : { disturbed }),
+          };
+        });
       },
     };
   }
 
   /** In orders a second. What saturates the machine is measured beside the runs it is for: within an hour it differs by half. */
-  async #rate({ rate, ...asked }: Case, pair: number, anew: boolean, tell: (what: string) => void): Promise<number> {
+  async #rate({ rate, ...asked }: Case, pair: number, anew: boolean, undisturbed: Undisturbed): Promise<number> {
     if ('perSecond' in rate) return rate.perSecond;
     const group = `${placeOf({ rate, ...asked })} ${pair}`;
     const before = this.#saturating.get(group);
     if (before !== undefined && !anew) return Math.round(rate.ofSaturation * before);
-    tell('what saturates');
+    undisturbed.tell('what saturates');
     // A rate that was not held is not raised, even if the next few seconds would bear it.
     const most = before === undefined ? Number.POSITIVE_INFINITY : before / SATURATING_STEP;
-    const saturating = Math.min(most, (await undisturbed(() => saturation(OURS), tell)).rate);
+    const saturating = Math.min(most, (await undisturbed.run(() => saturation(OURS))).rate);
     this.#saturating.set(group, saturating);
     return Math.round(rate.ofSaturation * saturating);
   }
@@ -221,7 +228,8 @@ function over(latencyMs: number, without: number): number {
 
 function goalsOf(summary: Summary, each: Case, fault: Fault): readonly Goal[] {
   const of = caseOf(each, fault);
-  const typical = (what: Figure): number => summary.median(what, of, OURS.name);
+  // What the machine disturbed says nothing of how fast we are, and as much as any other of what we lose.
+  const typical = (what: Figure): number => summary.undisturbed.median(what, of, OURS.name);
   const worst = (what: Figure): number => summary.most(what, of, OURS.name);
   return [
     atMost(typical(ratio), each.most, `${of}: healthy p99 over calm`),

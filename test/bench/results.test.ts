@@ -53,6 +53,22 @@ test('a session that goes on with a result file keeps what is there, and knows w
   assert.deepEqual(new ResultFile(dir, 'cost', machine).earlier, [], 'without it, a session begins anew');
 });
 
+test('a run that was disturbed is made again by a session that goes on, and what it came to before goes', async (t) => {
+  const dir = await mkdtemp(join(tmpdir(), 'orderlane-results-'));
+  t.after(() => rm(dir, { recursive: true, force: true }));
+  const machine = thisMachine(false);
+  const [first, second, third] = rows as readonly [Row, Row, Row];
+  const disturbed = { ...first, case: 'handler', disturbed: 'the host took 26% of the CPU time for 5 s' };
+  new ResultFile(dir, 'cost', machine).add([first, disturbed, second]);
+  const resumed = new ResultFile(dir, 'cost', machine, true);
+  assert.deepEqual([resumed.has(first.run, 1), resumed.has(second.run, 2)], [false, true]);
+  const anew = [{ ...first, cpuMs: 99 }];
+  resumed.add([third]);
+  assert.equal(readResults(resumed.path).rows.length, 4, 'it is there until there is a better one');
+  resumed.add(anew);
+  assert.deepEqual(readResults(resumed.path), { machine, rows: [second, third, ...anew] });
+});
+
 test('rows without the machine that they were measured on are refused', () => {
   assert.throws(() => parseResults(JSON.stringify(rows[0])), /expected the machine in the first line/);
 });

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ticksOf, undisturbed, worstShare } from '../../bench/stolen.ts';
+import { disturbance, ticksOf, Undisturbed, worstShare } from '../../bench/stolen.ts';
 
 /** What was stolen in each second, of 200 ticks. */
 function samples(...stolen: readonly number[]): { all: number; stolen: number }[] {
@@ -23,28 +23,43 @@ test('the worst five seconds count, wherever they are', () => {
   assert.equal(worstShare(samples()), 0);
 });
 
-test('what the host disturbed is measured again, whatever it came to, and given up in the end', async () => {
+/** A host that takes one share after the other. */
+function host(...shares: readonly number[]) {
   const told: string[] = [];
-  let waits = 0;
-  const shares = [0.4, 0.06, 0.05];
-  const measured = await undisturbed(
-    () => Promise.resolve({ stolen: shares.shift() ?? 1, better: shares.length === 2 }),
+  const left = [...shares];
+  const seen = { told, runs: 0, waits: 0 };
+  const undisturbed = new Undisturbed(
     (what) => told.push(what),
     () => {
-      waits++;
+      seen.waits++;
       return Promise.resolve();
     },
   );
-  assert.deepEqual(measured, { stolen: 0.05, better: false });
-  assert.equal(told.length, 2);
-  assert.equal(waits, 2, 'until the host is quiet, before each run that is made again');
-  assert.match(told[0] ?? '', /40% of the CPU time/);
-  await assert.rejects(
-    undisturbed(
-      () => Promise.resolve({ stolen: 0.3 }),
-      () => undefined,
-      () => Promise.resolve(),
-    ),
-    /30% of the CPU time for 5 s, and as much in 3 runs before/,
-  );
+  const measured = () => Promise.resolve({ stolen: left.shift() ?? 1, run: ++seen.runs });
+  return { seen, next: () => undisturbed.run(measured) };
+}
+
+test('what the host disturbed is measured again when it is quiet, whatever it came to', async () => {
+  const { seen, next } = host(0.4, 0.06, 0.05);
+  assert.deepEqual(await next(), { stolen: 0.05, run: 3 });
+  assert.equal(seen.waits, 2, 'until the host is quiet, before each run that is made again');
+  assert.deepEqual(seen.told, [
+    'the host took 40% of the CPU time for 5 s: once more',
+    'the host took 6% of the CPU time for 5 s: once more',
+  ]);
+});
+
+test('when a group has been kept waiting four times, the least disturbed of each further run is what there is', async () => {
+  const { seen, next } = host(0.3, 0.02, 0.4, 0.2, 0.3, 0.5, 0.6, 0.01);
+  assert.equal((await next()).run, 2);
+  assert.deepEqual(await next(), { stolen: 0.2, run: 4 });
+  assert.match(seen.told.at(-1) ?? '', /20% of the CPU time .*: it is kept as it is/);
+  assert.deepEqual(await next(), { stolen: 0.6, run: 7 }, 'no more waiting');
+  assert.equal(seen.waits, 4);
+  assert.deepEqual(await next(), { stolen: 0.01, run: 8 });
+});
+
+test('a row says that the host disturbed it from a twentieth on', () => {
+  assert.equal(disturbance(0.05), undefined);
+  assert.equal(disturbance(0.26), 'the host took 26% of the CPU time for 5 s');
 });

@@ -56,6 +56,12 @@ test('a goal whose figure was not measured is neither met nor missed', () => {
   assert.equal(atLeast(summary.ratio(seconds, 'a', 'ours', 'nobody'), 1, 'it').met, undefined);
 });
 
+test('what was disturbed is there to be looked at, and can be left out', () => {
+  const noisy = new Summary([row('ours', 1, 1000), { ...row('ours', 2, 9000), disturbed: 'by the host' }]);
+  assert.deepEqual(noisy.median(seconds, 'a', 'ours'), 5);
+  assert.deepEqual(noisy.undisturbed.median(seconds, 'a', 'ours'), 1);
+});
+
 test('a goal at its limit is met', () => {
   assert.equal(atMost(3, 3, 'it').met, true);
   assert.equal(atMost(3.01, 3, 'it').met, false);
