@@ -48,6 +48,15 @@ const LOADS: readonly Load[] = [
     bimodal: 0.05,
   },
   {
+    name: '2200/s, 30% after 5 s, 5% bimodal',
+    merchants: 1000,
+    ratePerSecond: 2200,
+    zipf: 1,
+    struck: 0.3,
+    by: 'slow',
+    bimodal: 0.05,
+  },
+  {
     name: '20,000 merchants, 600/s, 30% hang',
     merchants: 20_000,
     ratePerSecond: 600,

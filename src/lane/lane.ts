@@ -57,7 +57,10 @@ export class Lane<T extends Waiting> {
   out = 0;
   /** Smoothed latency of answered calls, in milliseconds; 0 before the first. Time-outs never enter. */
   latencyMs = 0;
-  /** The quicker of its answers lately, in milliseconds: one that is quick counts at once, each that takes longer at most doubles it. */
+  /**
+   * The quicker of its answers lately, in milliseconds: one that is quick counts at once, each that takes longer at most doubles it.
+   * One that began before the last quick one says nothing: the merchant has been as quick since.
+   */
   quickMs = 0;
   /** What answered calls have taken over the last minutes, in milliseconds; 0 before the first. */
   normalMs = 0;
@@ -115,6 +118,8 @@ export class Lane<T extends Waiting> {
   #overloads = 0;
   /** Where pauses between calls count from, when the limit is below 1. */
   #pacedFrom = 0;
+  /** When the last of its calls began that was no slower than `quickMs`. */
+  #quickFrom = Number.NEGATIVE_INFINITY;
   #first: T | undefined;
   #last: T | undefined;
 
@@ -267,10 +272,17 @@ export class Lane<T extends Waiting> {
     this.normalMs += weight * (latencyMs - this.normalMs);
   }
 
+  #countQuick(startedAt: number, latencyMs: number): void {
+    if (this.quickMs === 0 || latencyMs <= this.quickMs) {
+      this.quickMs = latencyMs;
+      this.#quickFrom = startedAt;
+    } else if (startedAt >= this.#quickFrom) this.quickMs = Math.min(latencyMs, 2 * this.quickMs);
+  }
+
   #answered(startedAt: number, now: number): void {
     const latencyMs = now - startedAt;
     this.latencyMs = this.latencyMs === 0 ? latencyMs : this.latencyMs + SMOOTHING * (latencyMs - this.latencyMs);
-    this.quickMs = this.quickMs === 0 ? latencyMs : Math.min(latencyMs, 2 * this.quickMs);
+    this.#countQuick(startedAt, latencyMs);
     this.#normalise(latencyMs, now);
     const left = Math.max(0, 1 - FADING - (now - this.answeredAt) / FADED_MS);
     this.longestAnswerMs = Math.max(latencyMs, this.longestAnswerMs * left);

@@ -299,14 +299,29 @@ test('the longest answer lately is remembered, and fades by a hundredth with eac
 
 test('a quick answer counts at once, and those that take longer double what is quick at most', () => {
   const lane1 = lane();
-  call(lane1, 0, 3_000);
-  assert.equal(lane1.quickMs, 3_000);
+  let now = 0;
   const quick = (tookMs: number): number => {
-    call(lane1, 10_000 - tookMs, 10_000);
+    now += tookMs + 1;
+    call(lane1, now - tookMs, now);
     return lane1.quickMs;
   };
-  assert.deepEqual([quick(100), quick(3_000), quick(3_000), quick(110), quick(200)], [100, 200, 400, 110, 200]);
-  assert.deepEqual([quick(3_000), quick(3_000), quick(3_000), quick(3_000)], [400, 800, 1_600, 3_000]);
+  assert.deepEqual([quick(3_000), quick(100), quick(3_000), quick(3_000)], [3_000, 100, 200, 400]);
+  assert.deepEqual([quick(110), quick(200), quick(3_000), quick(3_000)], [110, 200, 400, 800]);
+  assert.deepEqual([quick(3_000), quick(3_000)], [1_600, 3_000]);
+});
+
+test('slow answers of calls that began before the last quick one do not make a merchant slow', () => {
+  const lane1 = lane();
+  for (const [startedAt, now] of [
+    [10_000, 10_100],
+    [7_101, 10_101],
+    [7_102, 10_102],
+    [9_999, 12_999],
+  ] as const)
+    call(lane1, startedAt, now);
+  assert.equal(lane1.quickMs, 100);
+  call(lane1, 10_000, 13_000);
+  assert.equal(lane1.quickMs, 200, 'one that began with it does');
 });
 
 test('what a merchant takes over minutes is smoothed by time: a thousand answers in a second say little', () => {
