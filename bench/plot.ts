@@ -3,13 +3,13 @@ import { writeFileSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 import { parse, View } from 'vega';
 import { compile, type TopLevelSpec } from 'vega-lite';
-import { type Machine, readResults } from './results.ts';
-import type { Figure, Row } from './scenario.ts';
+import { machinesIn, type Results, readResults } from './results.ts';
+import type { Figure } from './scenario.ts';
 import { scenarioOf } from './scenarios/index.ts';
 
 /** One panel a case: each run a point, the median a bar over them. Cases with one system only where there are no others. */
-export async function plot(title: string, figure: Figure, machine: Machine, rows: readonly Row[]): Promise<string> {
-  const values = rows.map((row) => ({ case: row.case, system: row.system, value: figure.of(row) }));
+export async function plot(title: string, figure: Figure, results: Results): Promise<string> {
+  const values = results.rows.map((row) => ({ case: row.case, system: row.system, value: figure.of(row) }));
   const byCase = Map.groupBy(values, (value) => value.case);
   const compared = [...byCase].filter(([, of]) => new Set(of.map(({ system }) => system)).size > 1);
   const cases = (compared.length > 0 ? compared : [...byCase]).map(([of]) => of);
@@ -33,7 +33,7 @@ export async function plot(title: string, figure: Figure, machine: Machine, rows
   });
   const spec: TopLevelSpec = {
     $schema: 'https://vega.github.io/schema/vega-lite/v6.json',
-    title: { text: title, subtitle: subtitle(machine), anchor: 'start' },
+    title: { text: title, subtitle: subtitle(results), anchor: 'start' },
     background: 'white',
     columns: 2,
     concat: cases.map(panel),
@@ -46,17 +46,18 @@ export async function plot(title: string, figure: Figure, machine: Machine, rows
   }
 }
 
-function subtitle({ date, node, cores, cpu, memoryGb, quick }: Machine): string {
+function subtitle(results: Results): string {
+  const { date, quick } = results.machine;
   const kind = quick ? 'a quick run, no result; ' : '';
-  return `${kind}bars are medians, points are runs; ${date.slice(0, 10)}, Node ${node}, ${cores} x ${cpu}, ${memoryGb} GB`;
+  return `${kind}bars are medians, points are runs; ${date.slice(0, 10)}, ${machinesIn(results)}`;
 }
 
 /** Beside the results, with the same name. */
 export async function plotFile(path: string): Promise<string> {
-  const { machine, rows } = readResults(path);
-  const scenario = scenarioOf(rows, path);
+  const results = readResults(path);
+  const scenario = scenarioOf(results.rows, path);
   const svg = path.replace(/\.jsonl$/, '.svg');
-  writeFileSync(svg, `${await plot(scenario.name, scenario.figures[0], machine, rows)}\n`);
+  writeFileSync(svg, `${await plot(scenario.name, scenario.figures[0], results)}\n`);
   return svg;
 }
 

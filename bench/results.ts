@@ -48,9 +48,13 @@ function commit(): { commit?: string } {
   }
 }
 
+const ALIKE = ['node', 'cores', 'quick'] as const;
+
 export interface Results {
-  /** Of the first session; a session that goes on with a file must be on the same machine. */
+  /** Of the first session. */
   readonly machine: Machine;
+  /** Of each session that measured some of it. */
+  readonly machines: readonly Machine[];
   readonly rows: readonly Row[];
 }
 
@@ -65,7 +69,8 @@ export class ResultFile {
   readonly #machine: Machine;
   #begun = false;
 
-  constructor(dir: string, scenario: string, machine: Machine, resume = false) {
+  /** A session goes on with it on the same machine, and on any of as many cores where its rows are ratios of their own. */
+  constructor(dir: string, scenario: string, machine: Machine, resume = false, anyMachine = false) {
     mkdirSync(dir, { recursive: true });
     this.path = join(dir, `${scenario}.jsonl`);
     this.#machine = machine;
@@ -74,7 +79,7 @@ export class ResultFile {
       return;
     }
     const before = readResults(this.path);
-    for (const what of ['node', 'cores', 'cpu', 'memoryGb', 'quick'] as const) {
+    for (const what of anyMachine ? ALIKE : ([...ALIKE, 'cpu', 'memoryGb'] as const)) {
       const [theirs, ours] = [before.machine[what], machine[what]];
       if (theirs !== ours)
         throw new Error(`${this.path} has ${what} ${theirs}, this is ${ours}: expected the same to resume`);
@@ -117,7 +122,14 @@ export function parseResults(text: string): Results {
   const [machine] = lines;
   if (machine === undefined || !isMachine(machine))
     throw new Error('expected the machine in the first line of a result file, with its date and Node');
-  return { machine, rows: lines.filter((line): line is Row => !isMachine(line)) };
+  return { machine, machines: lines.filter(isMachine), rows: lines.filter((line): line is Row => !isMachine(line)) };
+}
+
+/** In words, for what is made of the results. */
+export function machinesIn({ machines }: Results): string {
+  const [first] = machines;
+  const kinds = new Set(machines.map(({ cores, cpu, memoryGb }) => `${cores} x ${cpu}, ${memoryGb} GB`));
+  return `Node ${first?.node}, ${[...kinds].join(' and ')}`;
 }
 
 export function readResults(path: string): Results {

@@ -86,7 +86,8 @@ async function main(): Promise<void> {
     process.exit(2);
   }
   for (const scenario of asked) {
-    const file = dir === undefined ? undefined : new ResultFile(dir, scenario.name, machine, flags.resume);
+    const file =
+      dir === undefined ? undefined : new ResultFile(dir, scenario.name, machine, flags.resume, scenario.anyMachine);
     const mine = await measure(scenario, pairs, machine.date, file);
     rows.push(...mine);
     if (flags.list) continue;

@@ -112,6 +112,8 @@ export interface Scenario {
   /** The first is the one that is compared and drawn. */
   readonly figures: readonly [Figure, ...Figure[]];
   runs(quick: boolean): readonly Run[];
+  /** Its goals are ratios within a group of runs, so that its rounds may be of more than one machine. */
+  readonly anyMachine?: boolean;
   /** Figures of others, from where they published them: beside ours in every table. */
   readonly quoted?: readonly Quoted[];
   /** In words with the value, and whether it is met; undefined where nothing was measured that tells. */

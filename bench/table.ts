@@ -1,5 +1,5 @@
 /** Prints scenarios' raw results as Markdown: `node bench/table.ts bench/results/*.jsonl`. */
-import { readResults } from './results.ts';
+import { machinesIn, readResults } from './results.ts';
 import { quotedIn } from './scenario.ts';
 import { scenarioOf } from './scenarios/index.ts';
 import { Summary } from './summary.ts';
@@ -8,13 +8,14 @@ process.stdout.write(
   '# Results\n\nWritten by `node bench/table.ts bench/results/*.jsonl > bench/RESULTS.md`, from the raw results. [How they were measured](README.md).\n\n',
 );
 for (const path of process.argv.slice(2)) {
-  const { machine, rows } = readResults(path);
+  const results = readResults(path);
+  const { machine, rows } = results;
   const scenario = scenarioOf(rows, path);
   const summary = new Summary(rows);
   const { figures } = scenario;
   const kind = machine.quick ? ', a quick run, no result' : '';
   const days = [...new Set(rows.map(({ session }) => (session ?? machine.date).slice(0, 10)))].sort();
-  const place = `${days.length > 1 ? `${days[0]} to ${days.at(-1)}` : days[0]}, Node ${machine.node}, ${machine.cores} x ${machine.cpu}, ${machine.memoryGb} GB${kind}`;
+  const place = `${days.length > 1 ? `${days[0]} to ${days.at(-1)}` : days[0]}, ${machinesIn(results)}${kind}`;
   const lines = [
     `### ${scenario.name}`,
     '',

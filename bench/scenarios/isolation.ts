@@ -61,6 +61,7 @@ export function isolation(choice: Choice = {}): Scenario {
   );
   return {
     name: 'isolation',
+    anyMachine: true,
     describe:
       'what merchants that hang, slow down or drift do to the others, in an open loop to 1,000 merchants, Zipf 1',
     figures: [
